@@ -1,0 +1,189 @@
+"""The typed graph: nodes, the edges between them, and the model they make."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from seqgen.ir.types import Permutation, TensorType
+from seqgen.layers.base import Layer, Weight
+
+Pads = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Op:
+    """A step that no layer of the spec says, only a target: passes put it in."""
+
+    family = "ops"
+
+    @property
+    def trainable(self) -> bool:
+        """Ops have nothing to train."""
+        return True
+
+
+@dataclass(frozen=True)
+class Input(Op):
+    """Where a tensor enters the model."""
+
+
+@dataclass(frozen=True)
+class Transpose(Op):
+    """Moves axis `perm[i]` of the input to place `i`."""
+
+    perm: Permutation
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """Adds `pads` (before, after) of `value` around the spatial axes of a channels-first tensor."""
+
+    pads: Pads
+    value: float = 0.0
+
+
+@dataclass(frozen=True)
+class SamePad(Op):
+    """Pads as `same` does for sizes known only at run time; the odd one goes after."""
+
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    value: float = 0.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """A features axis that holds a flattened tensor in another order than the spec's.
+
+    The spec flattens axes of `sizes`; the target flattens them permuted by `perm`.
+    """
+
+    sizes: tuple[int, ...]
+    perm: Permutation
+
+
+@dataclass(frozen=True)
+class Node:
+    """One step of the model.
+
+    Attributes:
+        name: Unique in the model; also the name of the tensor it makes. A slash separates the
+            names of nested models.
+        layer: What the step is. Passes replace it, they never change it.
+        inputs: Names of the nodes it reads.
+        type: Type of the output, its axes in the order of the spec.
+        source: Name of the spec's layer that it comes from.
+        weights: The variables it uses, with their keys.
+        trainable: Whether training may change them.
+        perm: Which axis of the spec stands at each place of the output in memory; None before
+            layout was decided, and where it is the spec's own.
+        pads: Explicit padding of a window that slides; `dynamic` where it hangs on a size that
+            is open, as Keras's `same` does.
+        part: Suffix of the module's name where one layer became several with weights.
+        rows: How the input's features are ordered, if not as in the spec.
+        columns: How the output's features are ordered, if not as in the spec.
+    """
+
+    name: str
+    layer: Layer | Op
+    inputs: tuple[str, ...]
+    type: TensorType
+    source: str
+    weights: tuple[Weight, ...] = ()
+    trainable: bool = True
+    perm: Permutation | None = None
+    pads: Pads | Literal["dynamic"] | None = None
+    part: str = ""
+    rows: Order | None = None
+    columns: Order | None = None
+
+    @property
+    def kind(self) -> str:
+        """Class name of the layer, which is also the name of its macros."""
+        return type(self.layer).__name__
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """Names of the nested models that the node stands in."""
+        return tuple(self.source.split("/")[:-1])
+
+    @property
+    def physical(self) -> TensorType:
+        """Type of the output as it lies in memory."""
+        return self.type.permuted(self.perm) if self.perm else self.type
+
+    def weight(self, name: str) -> Weight | None:
+        """The variable of this name, if the layer has it."""
+        return next((weight for weight in self.weights if weight.name == name), None)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A graph of nodes in topological order.
+
+    Attributes:
+        name: Name of the spec.
+        nodes: The steps, each after those it reads.
+        inputs: Names of the nodes where tensors enter.
+        outputs: Names of the nodes whose tensors are the result.
+        dtype: Of all weights and computations.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    dtype: str = "float32"
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    def input_of(self, node: Node) -> Node:
+        """The node whose output `node` reads first."""
+        return self.by_name[node.inputs[0]]
+
+    @property
+    def layers(self) -> tuple[Node, ...]:
+        """The nodes that are layers of the spec, without the inputs."""
+        return tuple(node for node in self.nodes if isinstance(node.layer, Layer))
+
+    @property
+    def weights(self) -> tuple[Weight, ...]:
+        """All variables, in order."""
+        return tuple(weight for node in self.nodes for weight in node.weights)
+
+    def count_params(self) -> dict[str, int]:
+        """Number of parameters: total, trainable and non-trainable."""
+        total = sum(weight.size for weight in self.weights)
+        trainable = sum(
+            weight.size
+            for node in self.nodes
+            if node.trainable
+            for weight in node.weights
+            if weight.trainable
+        )
+        return {"total": total, "trainable": trainable, "non_trainable": total - trainable}
+
+    def rewrite(self, rule: Callable[[Node], Iterable[Node] | None]) -> "Model":
+        """A model in which each node stands as the nodes that `rule` makes of it.
+
+        The last of them keeps the node's name, so that what reads it need not change. A rule
+        that returns None keeps the node.
+        """
+        nodes: list[Node] = []
+        for node in self.nodes:
+            made = rule(node)
+            nodes.extend([node] if made is None else made)
+        return replace(self, nodes=tuple(nodes))
+
+
+def consumers(model: Model) -> dict[str, list[Node]]:
+    """The nodes that read each node, by its name."""
+    readers: dict[str, list[Node]] = {node.name: [] for node in model.nodes}
+    for node in model.nodes:
+        for name in node.inputs:
+            readers[name].append(node)
+    return readers

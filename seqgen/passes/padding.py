@@ -1,0 +1,77 @@
+"""Padding by name becomes padding by amounts."""
+
+import math
+from dataclasses import replace
+
+from seqgen.ir.graph import Model, Node, Pad, Pads, SamePad
+from seqgen.ir.types import Dim
+from seqgen.layers.convolution import _Windowed
+
+
+def same_pads(size: Dim | None, window: int, stride: int, dilation: int) -> tuple[int, int] | None:
+    """Amounts of `same` padding along one axis; the odd one goes after. None if it is open."""
+    span = (window - 1) * dilation + 1
+    if stride == 1:
+        total = span - 1
+    elif isinstance(size, int):
+        total = max(0, (-(-size // stride) - 1) * stride + span - size)
+    else:
+        return None
+    return total // 2, total - total // 2
+
+
+def explicit_padding(model: Model) -> Model:
+    """Put the amounts of every convolution's and pooling's padding on its node."""
+
+    def pads(node: Node) -> list[Node] | None:
+        layer = node.layer
+        if not isinstance(layer, _Windowed) or not hasattr(layer, "padding"):
+            return None
+        dilations = getattr(layer, "dilation_rate", (1,) * layer.rank)
+        if layer.padding == "valid":
+            return [replace(node, pads=((0, 0),) * layer.rank)]
+        if layer.padding == "causal":
+            return [replace(node, pads=(((layer.window[0] - 1) * dilations[0], 0),))]
+        sizes = layer.spatial_sizes(model.input_of(node).type)
+        amounts = tuple(map(same_pads, sizes, layer.window, layer.strides, dilations))
+        return [replace(node, pads="dynamic" if None in amounts else amounts)]
+
+    return model.rewrite(pads)
+
+
+def is_symmetric(pads: Pads) -> bool:
+    """Whether the same amount stands before and after on every axis."""
+    return all(before == after for before, after in pads)
+
+
+def pad_outside(model: Model) -> Model:
+    """Give padding that an operator with one amount per axis cannot say a node of its own.
+
+    Average pooling keeps its own, since it leaves the padding out of the count.
+    """
+
+    def outside(node: Node) -> list[Node] | None:
+        if node.pads is None or node.kind.startswith("Average"):
+            return None
+        if node.pads != "dynamic" and is_symmetric(node.pads):
+            return None
+        layer, source = node.layer, model.input_of(node)
+        value = -math.inf if node.kind.startswith("Max") else 0.0
+        if node.pads == "dynamic":
+            pad, sizes = SamePad(layer.window, layer.strides, value), (None,) * layer.rank
+        else:
+            pad = Pad(node.pads, value)
+            sizes = tuple(
+                before + size + after if isinstance(size, int) else size
+                for size, (before, after) in zip(
+                    layer.spatial_sizes(source.type), node.pads, strict=True
+                )
+            )
+        name = f"{node.name}.pad"
+        padded = replace(
+            source, name=name, layer=pad, inputs=node.inputs, source=node.source, weights=()
+        )
+        padded = replace(padded, type=layer.resized(source.type, sizes))
+        return [padded, replace(node, inputs=(name,), pads=((0, 0),) * layer.rank)]
+
+    return model.rewrite(outside)

@@ -1,0 +1,210 @@
+"""From a lowered model to the text of a program: the Jinja environment, its filters, and black."""
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from seqgen.errors import UnsupportedError
+from seqgen.ir.graph import Model, Node
+from seqgen.ir.scopes import Scope
+from seqgen.ir.types import BATCH, TensorType
+from seqgen.layers.arguments import scalar
+from seqgen.layers.base import Layer
+from seqgen.layers.objects import Named
+from seqgen.naming import identifier
+
+if TYPE_CHECKING:
+    from seqgen.targets.base import Target
+
+
+def templates_folder() -> Path:
+    """The packaged templates, or the checkout's if seqgen runs from there."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "templates"
+    return packaged if packaged.is_dir() else package.parent / "templates"
+
+
+def literal(value: Any) -> str:
+    """A value as Python source. Infinities have no literal; templates spell them."""
+    if isinstance(value, (list, tuple)):
+        inner = ", ".join(map(literal, value))
+        if isinstance(value, list):
+            return f"[{inner}]"
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return f'float("{value}")'
+    return repr(value)
+
+
+def arguments(*positional: Any, **keywords: tuple[Any, Any]) -> str:
+    """Arguments of a call: all positional ones, and each keyword whose value is not the default.
+
+    A keyword is given as (value, default of the framework).
+    """
+    given = [value if isinstance(value, Source) else literal(value) for value in positional]
+    for name, (value, default) in keywords.items():
+        if value != default:
+            given.append(f"{name}={value if isinstance(value, Source) else literal(value)}")
+    return ", ".join(given)
+
+
+class Source(str):
+    """Text that is source code already and is not quoted."""
+
+
+class Used:
+    """Names that templates use, so that the page imports or defines just those.
+
+    `{{ F.relu }}` gives `F.relu` and records `relu`; with an empty prefix, `{{ use.pad }}` gives
+    `pad`.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._names: dict[str, None] = {}
+
+    def __getattr__(self, name: str) -> str:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self._names[name] = None
+        return Source(f"{self._prefix}{name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._names))
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
+
+
+def shape_comment(tensor: TensorType) -> str:
+    """The shape as a comment shows it: (N, 32, height, width)."""
+    sizes = ("N" if axis == BATCH else size for axis, size in zip(tensor.axes, tensor.shape))
+    shown = (
+        axis if isinstance(size, str) and size != "N" else str(size)
+        for axis, size in zip(tensor.axes, sizes, strict=True)
+    )
+    inner = ", ".join(shown)
+    return f"({inner},)" if tensor.rank == 1 else f"({inner})"
+
+
+class Macros:
+    """The macros of a target: one or two per layer, in the template file of its family.
+
+    A folder of the user's stands before the packaged one, file by file and macro by macro.
+    """
+
+    def __init__(
+        self, environment: jinja2.Environment, target: str, context: dict[str, Any]
+    ) -> None:
+        self._environment = environment
+        self._target = target
+        self._context = context
+
+    @functools.cache  # noqa: B019  (lives as long as one rendering)
+    def _modules(self, family: str) -> list[Any]:
+        loader = self._environment.loader
+        assert isinstance(loader, jinja2.ChoiceLoader)
+        modules = []
+        for index in range(len(loader.loaders)):
+            name = f"{index}/{self._target}/layers/{family}.j2"
+            try:
+                template = self._environment.get_template(name)
+            except jinja2.TemplateNotFound:
+                continue
+            modules.append(template.make_module(self._context))
+        return modules
+
+    def find(self, family: str, name: str) -> Callable[..., str] | None:
+        """The macro of this name, None if there is none."""
+        found = (getattr(module, name, None) for module in self._modules(family))
+        return next((macro for macro in found if macro is not None), None)
+
+    def has(self, node: Node, suffix: str = "") -> bool:
+        """Whether the node's layer has a macro of its own."""
+        return self.find(node.layer.family, node.kind + suffix) is not None
+
+    def spell(self, node: Node, *values: Any, suffix: str = "") -> str:
+        """The text of a node by its layer's macro, or by the target's macro for any layer."""
+        macro = self.find(node.layer.family, node.kind + suffix)
+        return Source(macro(node, *values).strip()) if macro else self.any_layer(node, *values)
+
+    def any_layer(self, node: Node, *values: Any) -> str:
+        """The text of a node by the target's macro for layers that have none of their own."""
+        macro = self.find("any_layer", "layer")
+        if macro is None:
+            raise UnsupportedError(f"target '{self._target}' has no macro for {node.kind}")
+        return Source(macro(node, *values).strip())
+
+
+class _Numbered(jinja2.BaseLoader):
+    """A loader that `0/...` or `1/...` asks for by its place, and any other name in turn."""
+
+    def __init__(self, index: int, loader: jinja2.BaseLoader) -> None:
+        self._prefix = f"{index}/"
+        self._loader = loader
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> Any:
+        if template[:1].isdigit():
+            if not template.startswith(self._prefix):
+                raise jinja2.TemplateNotFound(template)
+            template = template.removeprefix(self._prefix)
+        return self._loader.get_source(environment, template)
+
+
+@functools.cache
+def environment(overrides: Path | None = None) -> jinja2.Environment:
+    """The Jinja environment over the packaged templates, with a user's in front of them."""
+    folders = [folder for folder in (overrides, templates_folder()) if folder]
+    loaders = [_Numbered(i, jinja2.FileSystemLoader(f)) for i, f in enumerate(folders)]
+    made = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(loaders),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        extensions=["jinja2.ext.do"],
+    )
+    made.filters.update(
+        py=literal, scalar=scalar, shape=shape_comment, identifier=identifier, source=Source
+    )
+    made.filters["tuple"] = tuple
+    made.filters["kind"] = lambda layer: type(layer).__name__
+    made.tests["named"] = lambda value: isinstance(value, Named)
+    made.tests["layer"] = lambda value: isinstance(value, Layer)
+    made.tests["scope"] = lambda value: isinstance(value, Scope)
+    made.globals.update(args=arguments)
+    return made
+
+
+def format_source(text: str) -> str:
+    """The text as black formats it."""
+    import black
+
+    return black.format_str(text, mode=black.Mode())
+
+
+def render(
+    target: "Target",
+    model: Model,
+    template: str,
+    overrides: Path | None = None,
+    **values: Any,
+) -> str:
+    """The text of one file of a target.
+
+    Args:
+        target: The target.
+        model: The model, lowered for it.
+        template: Name of the page in the target's folder.
+        overrides: A folder of the user's that stands before the packaged templates.
+        **values: What else the templates are given.
+    """
+    jinja = environment(overrides)
+    shared = {"model": model, "use": Used(), "F": Used("F."), **target.functions, **values}
+    macros = Macros(jinja, target.name, shared)
+    shared.update(target.page(target, model, macros))
+    page = jinja.get_template(f"{target.name}/{template}")
+    return format_source(page.render(**shared, macros=macros))

@@ -1,0 +1,78 @@
+"""Keras: the spec itself, so nothing is rewritten and every layer is spelled alike."""
+
+import dataclasses
+from typing import Any
+
+from seqgen.ir.graph import Model
+from seqgen.ir.scopes import scope_tree
+from seqgen.layers.base import Layer
+from seqgen.layers.objects import (
+    ACTIVATIONS,
+    CONSTRAINTS,
+    INITIALIZERS,
+    REGULARIZERS,
+    Named,
+    to_snake_case,
+)
+from seqgen.naming import class_name
+from seqgen.render import Macros
+from seqgen.targets.base import Target
+
+MODULES = {
+    "activations": ACTIVATIONS,
+    "initializers": INITIALIZERS,
+    "regularizers": REGULARIZERS,
+    "constraints": CONSTRAINTS,
+}
+# Keras takes a layer as an activation, and can save it with its arguments; a function with
+# arguments it can not.
+FUNCTION_LAYERS = {
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "elu": "ELU",
+    "softmax": "Softmax",
+}
+
+
+def module_of(named: Named) -> str:
+    """The module of Keras that has the function."""
+    return next(module for module, table in MODULES.items() if named.name in table)
+
+
+def call_arguments(layer: Layer) -> tuple[list[Any], list[tuple[str, Any]]]:
+    """Arguments of a layer as a call gives them: what it needs by place, the rest by name."""
+    fields = {field.name: field for field in dataclasses.fields(layer)}
+    required = [name for name, f in fields.items() if f.default is dataclasses.MISSING]
+    given = {name: layer.kinds[name].brief(value) for name, value in layer.arguments().items()}
+    return [given.pop(name) for name in required], list(given.items())
+
+
+def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
+    """What the page of the program is given."""
+    functions: dict[Named, str] = {}
+
+    def function(named: Named) -> str:
+        """Name of the function of the program that calls an activation with its arguments."""
+        return functions.setdefault(named, f"{named.name}_{len(functions) + 1}")
+
+    return {
+        "class_name": class_name(model.name),
+        "entry": model.by_name[model.inputs[0]],
+        "scope": scope_tree(model),
+        "functions": functions,
+        "function": function,
+        "function_layers": FUNCTION_LAYERS,
+    }
+
+
+KERAS = Target(
+    name="keras",
+    files={"model.py.j2": "keras_model.py"},
+    passes={"native": (), "spec": ()},
+    functions={
+        "module_of": module_of,
+        "snake_case": to_snake_case,
+        "call_arguments": call_arguments,
+    },
+    page=page,
+)
