@@ -4,7 +4,9 @@ from seqgen.layers import (  # noqa: F401  (defining a layer registers it)
     activation,
     convolution,
     core,
+    normalization,
     pooling,
+    preprocessing,
     regularization,
     reshaping,
 )

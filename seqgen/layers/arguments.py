@@ -27,16 +27,18 @@ class Kind:
         parse: Takes the raw value and the rank of the layer (number of spatial axes, 0 if it has
             none) and returns the normalized value, or raises `ValueError` or `TypeError`.
         schema: JSON Schema of the values accepted, as a function of the rank.
+        brief: Gives the shortest value that `parse` normalizes to the given one.
     """
 
     expected: str
     parse: Callable[[Any, int], Any]
     schema: Callable[[int], JsonSchema]
+    brief: Callable[[Any], Any] = lambda value: value
 
 
-def arg(kind: Kind, default: Any = dataclasses.MISSING) -> Any:
+def arg(kind: Kind, default: Any = dataclasses.MISSING, kw_only: bool = False) -> Any:
     """Declare a layer's argument. Without a default it must be given."""
-    return dataclasses.field(default=default, metadata={"kind": kind})
+    return dataclasses.field(default=default, kw_only=kw_only, metadata={"kind": kind})
 
 
 def near_miss(name: str, known: Iterable[str]) -> str:
@@ -95,10 +97,12 @@ def _boolean(value: Any, rank: int) -> bool:
     return value
 
 
-def choice(*options: str) -> Kind:
-    """One of a fixed set of strings."""
+def choice(*options: str, any_case: bool = False) -> Kind:
+    """One of a fixed set of strings; in capitals too where Keras takes them."""
 
     def parse(value: Any, rank: int) -> str:
+        if any_case and isinstance(value, str):
+            value = value.lower()
         if value not in options:
             hint = near_miss(value, options) if isinstance(value, str) else ""
             raise ValueError(hint)
@@ -114,7 +118,28 @@ def optional(kind: Kind) -> Kind:
         f"{kind.expected}, or null",
         lambda value, rank: None if value is None else kind.parse(value, rank),
         lambda rank: {"anyOf": [kind.schema(rank), {"type": "null"}]},
+        lambda value: None if value is None else kind.brief(value),
     )
+
+
+def defaulting(kind: Kind, default: Any) -> Kind:
+    """The same kind, where None stands for a default."""
+    with_null = optional(kind)
+    return Kind(
+        with_null.expected,
+        lambda value, rank: default if value is None else kind.parse(value, rank),
+        with_null.schema,
+    )
+
+
+def null(why: str) -> Kind:
+    """Nothing but None: an argument that Keras has and that is refused for the reason given."""
+
+    def parse(value: Any, rank: int) -> None:
+        if value is not None:
+            raise ValueError(f"; it is not supported: {why}")
+
+    return Kind("null", parse, lambda rank: {"type": "null"})
 
 
 def _sequence(value: Any, length: int | None = None) -> list[Any]:
@@ -124,6 +149,11 @@ def _sequence(value: Any, length: int | None = None) -> list[Any]:
     if length is not None and len(items) != length:
         raise ValueError
     return items
+
+
+def scalar(values: Any) -> Any:
+    """One value for a tuple that repeats it: (3, 3) -> 3."""
+    return values[0] if isinstance(values, tuple) and len(set(values)) == 1 else values
 
 
 def spatial(low: int) -> Kind:
@@ -140,7 +170,7 @@ def spatial(low: int) -> Kind:
         return {"anyOf": [one, many]}
 
     least = "positive" if low == 1 else "non-negative"
-    return Kind(f"a {least} integer, or one for each spatial axis", parse, schema)
+    return Kind(f"a {least} integer, or one for each spatial axis", parse, schema, scalar)
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -155,10 +185,17 @@ def _margins(value: Any, rank: int) -> tuple[tuple[int, int], ...]:
     if isinstance(value, numbers.Integral):
         return (_pair(value),) * rank
     items = _sequence(value)
-    # In one dimension Keras takes (before, after) directly; ((before, after),) means the same.
-    if rank == 1 and len(items) == 2:
+    # In one dimension Keras takes (before, after); ((before, after),) is what it becomes here.
+    if rank == 1 and not (len(items) == 1 and isinstance(items[0], Iterable)):
         return (_pair(items),)
     return tuple(_pair(item) for item in _sequence(items, rank))
+
+
+def _brief_margins(margins: tuple[tuple[int, int], ...]) -> Any:
+    if len(margins) == 1:
+        return scalar(margins[0])
+    same = len({amount for pair in margins for amount in pair}) == 1
+    return margins[0][0] if same else margins
 
 
 def _margins_schema(rank: int) -> JsonSchema:
@@ -201,12 +238,24 @@ def open_sizes(low: int, expected: str) -> Kind:
     return Kind(expected, parse, lambda rank: {"type": "array", "items": item})
 
 
+def shape_of(values: Any) -> tuple[int, ...]:
+    """Shape of a number or of nested tuples of numbers; `ValueError` if they are ragged."""
+    if not isinstance(values, tuple):
+        return ()
+    shapes = {shape_of(item) for item in values}
+    if len(shapes) != 1:
+        raise ValueError
+    return (len(values), *shapes.pop())
+
+
 def _numbers(value: Any, rank: int) -> Any:
     """A number or a nested sequence of numbers, as nested tuples."""
     if hasattr(value, "tolist"):  # a NumPy array or scalar
         value = value.tolist()
     if isinstance(value, (list, tuple)):
-        return tuple(_numbers(item, rank) for item in value)
+        values = tuple(_numbers(item, rank) for item in value)
+        shape_of(values)
+        return values
     return _real(value, -math.inf, math.inf)
 
 
@@ -229,6 +278,7 @@ MARGINS = Kind(
     "a non-negative integer, or one or a pair (before, after) for each spatial axis",
     _margins,
     _margins_schema,
+    _brief_margins,
 )
 AXES = Kind("an axis or several different axes", _axes, lambda rank: _array_of({"type": "integer"}))
 NUMBERS = Kind(
@@ -236,6 +286,8 @@ NUMBERS = Kind(
     _numbers,
     lambda rank: {"anyOf": [{"type": "number"}, {"type": "array"}]},
 )
-DATA_FORMAT = choice("channels_last", "channels_first")
+DATA_FORMAT = defaulting(
+    choice("channels_last", "channels_first", any_case=True), "channels_last"
+)
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 DTYPE = choice(*DTYPES)

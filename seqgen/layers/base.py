@@ -2,11 +2,21 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from seqgen.errors import Fault, SpecError
 from seqgen.ir.types import Permutation, TensorType
-from seqgen.layers.arguments import BOOLEAN, DTYPE, Kind, arg, near_miss, open_sizes, optional, short
+from seqgen.layers.arguments import (
+    BOOLEAN,
+    DTYPE,
+    Kind,
+    arg,
+    near_miss,
+    open_sizes,
+    optional,
+    short,
+)
 from seqgen.layers.objects import NAME, REGULARIZER, Named, to_snake_case
 
 LAYERS: dict[str, type["Layer"]] = {}
@@ -23,6 +33,7 @@ class Weight:
         trainable: False for what training updates by other means than gradients.
         key: The name under which its values travel: the path of the layer and the variable below
             the model, joined by dots. Inference fills it in.
+        dtype: None where it is the layer's; `int64` for a counter.
     """
 
     name: str
@@ -30,6 +41,7 @@ class Weight:
     initializer: Named
     trainable: bool = True
     key: str = ""
+    dtype: str | None = None
 
     @property
     def size(self) -> int:
@@ -91,8 +103,7 @@ class Layer:
             for name, (kind, default) in COMMON.items():
                 if name not in declared:
                     cls.__annotations__[name] = Any
-                    metadata = {"kind": kind}
-                    setattr(cls, name, dataclasses.field(default=default, kw_only=True, metadata=metadata))
+                    setattr(cls, name, arg(kind, default, kw_only=True))
         dataclasses.dataclass(eq=False, repr=False)(cls)
         cls.kinds = {field.name: field.metadata["kind"] for field in dataclasses.fields(cls)}
         if public:
@@ -195,6 +206,47 @@ class Layer:
         """Which axis of an input with `rank` axes holds the channels."""
         return 1 if getattr(self, "data_format", None) == "channels_first" else rank - 1
 
+    @property
+    def any_order(self) -> bool:
+        """Whether the features of a batch of vectors may come in any order, weights moved alike."""
+        return self.layout == "any"
+
     def relayout(self, perm: Permutation) -> "Layer":
         """The layer with its axis arguments rewritten for an input transposed by `perm`."""
         return self
+
+
+def _layer(value: Any, rank: int) -> Layer:
+    if isinstance(value, str):
+        value = {value: {}}
+    if isinstance(value, Layer):
+        return value
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise TypeError
+    ((name, arguments),) = value.items()
+    if name not in LAYERS:
+        raise ValueError(near_miss(str(name), LAYERS))
+    kind = LAYERS[name]
+    if not isinstance(arguments, Mapping):
+        arguments = {} if arguments is None else {next(iter(kind.kinds)): arguments}
+    try:
+        return kind.from_arguments(dict(arguments))
+    except SpecError as error:
+        raise ValueError(f"; {'; '.join(map(str, error.faults))}") from None
+
+
+LAYER = Kind(
+    "a layer: its name, or {name: {argument: value}}",
+    _layer,
+    lambda rank: {
+        "anyOf": [
+            {"enum": sorted(LAYERS)},
+            {
+                "type": "object",
+                "minProperties": 1,
+                "maxProperties": 1,
+                "propertyNames": {"enum": sorted(LAYERS)},
+            },
+        ]
+    },
+)

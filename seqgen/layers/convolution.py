@@ -1,123 +1,73 @@
-"""Convolutions in one to three dimensions."""
-
-from typing import Any
+"""Convolutions in one to three dimensions: plain, transposed, depthwise and separable."""
 
 from seqgen.errors import Fault
 from seqgen.ir.types import Dim, TensorType
-from seqgen.layers.arguments import BOOLEAN, DATA_FORMAT, POSITIVE, SPATIAL, arg, choice
+from seqgen.layers.arguments import (
+    BOOLEAN,
+    DATA_FORMAT,
+    POSITIVE,
+    SPATIAL,
+    arg,
+    choice,
+    optional,
+    spatial,
+)
+from seqgen.layers.axes import activated
 from seqgen.layers.base import Layer, Weight
+from seqgen.layers.kernel import _Biased, _Kernel
 from seqgen.layers.objects import ACTIVATION, CONSTRAINT, INITIALIZER, REGULARIZER
+from seqgen.layers.spatial import _Spatial, _Windowed, window_size
 
-PADDING = choice("valid", "same")
-PADDING_1D = choice("valid", "same", "causal")
+__all__ = ["PADDING", "_Spatial", "_Windowed", "transposed_size", "window_size"]
+
+PADDING = choice("valid", "same", any_case=True)
+PADDING_1D = choice("valid", "same", "causal", any_case=True)
 
 
-def window_size(
-    size: Dim | None, window: int, stride: int, padding: str, dilation: int = 1
+def transposed_size(
+    size: Dim | None, window: int, stride: int, padding: str, extra: int | None, dilation: int = 1
 ) -> Dim | None:
-    """Output size of a convolution or pooling along one axis, None if the input's is open."""
+    """Output size of a transposed convolution along one axis, None if the input's is open.
+
+    `extra` is Keras's `output_padding`; None fills up to a multiple of the stride.
+    """
     span = (window - 1) * dilation + 1
-    if padding in ("same", "causal"):
-        if stride == 1:
-            return size
-        return -(-size // stride) if isinstance(size, int) else None
-    return (size - span) // stride + 1 if isinstance(size, int) else None
+    if not isinstance(size, int):
+        same = stride == 1 and (span == 1 or (padding == "same" and (extra is None or span % 2)))
+        return size if same else None
+    if padding == "valid":
+        return (size - 1) * stride + span + (max(0, stride - span) if extra is None else extra)
+    return size * stride if extra is None else (size - 1) * stride + span % 2 + extra
 
 
-class _Spatial(Layer):
-    """A layer that works on the spatial axes and treats the channels alike."""
-
-    layout = "channels_first"
-
-    def spatial_axes(self, x: TensorType) -> range:
-        """The positions of the spatial axes."""
-        if x.rank != self.rank + 2:
-            raise self.fault(
-                f"expected an input with {self.rank + 2} axes (batch, {self.rank} spatial and "
-                f"channels), received {x.rank} axes: {x.keras_shape}"
-            )
-        start = 2 if self.channel_axis(x.rank) == 1 else 1
-        return range(start, start + self.rank)
-
-    def spatial_sizes(self, x: TensorType) -> tuple[Dim | None, ...]:
-        """The sizes of the spatial axes."""
-        return tuple(x.shape[axis] for axis in self.spatial_axes(x))
-
-    def channels(self, x: TensorType) -> int:
-        """Number of input channels, which weights need to be known."""
-        self.spatial_axes(x)
-        channels = x.shape[self.channel_axis(x.rank)]
-        if not isinstance(channels, int):
-            raise self.fault(f"expected a known number of channels, received {x.keras_shape}")
-        return channels
-
-    def resized(self, x: TensorType, spatial: Any, channels: Dim | None = None) -> TensorType:
-        """The input's type with other spatial sizes and, if given, another number of channels."""
-        self.spatial_axes(x)
-        channels = x.shape[self.channel_axis(x.rank)] if channels is None else channels
-        first = self.channel_axis(x.rank) == 1
-        sizes = (channels, *spatial) if first else (*spatial, channels)
-        return x.with_sizes(sizes, "channels_first" if first else "channels_last")
-
-
-class _Windowed(_Spatial):
-    """A layer that slides a window of `self.window` over the spatial axes."""
-
-    @property
-    def window(self) -> tuple[int, ...]:
-        """Size of the window along each spatial axis."""
-        return self.kernel_size
-
-    def windowed_sizes(self, x: TensorType) -> tuple[Dim | None, ...]:
-        """The spatial sizes after the window has passed."""
-        dilations = getattr(self, "dilation_rate", (1,) * self.rank)
-        before = self.spatial_sizes(x)
-        after = tuple(
-            window_size(size, window, stride, self.padding, dilation)
-            for size, window, stride, dilation in zip(
-                before, self.window, self.strides, dilations, strict=True
-            )
-        )
-        if any(isinstance(size, int) and size < 1 for size in after):
-            raise self.fault(
-                f"the window {self.window} with dilation {dilations} is larger than the input "
-                f"{before}; make the window smaller or use padding 'same'"
-            )
-        return after
-
-
-class _Convolution(_Windowed):
-    """Checks that convolutions share: strides against dilation, a channel count for each group."""
-
+class _Dilated(_Spatial):
     def check(self) -> tuple[Fault, ...]:
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             message = "expected strides or dilation_rate to be 1, as Keras has it; received "
             return (Fault(f"{message}{self.strides} and {self.dilation_rate}", "dilation_rate"),)
         return ()
 
-    def bias_types(self, size: int) -> tuple[Weight, ...]:
-        """The bias, if there is one."""
-        return (Weight("bias", (size,), self.bias_initializer),) if self.use_bias else ()
+
+class _Convolved(_Windowed):
+    """A convolution to `self.filters` channels."""
+
+    def output_type(self, x: TensorType) -> TensorType:
+        self.channels(x)
+        y = self.resized(x, self.windowed_sizes(x), self.filters)
+        return activated(self, y, self.activation)
 
 
-class _Conv(_Convolution):
+class _ConvArguments(Layer):
     filters: int = arg(POSITIVE)
     kernel_size: tuple[int, ...] = arg(SPATIAL)
     strides: tuple[int, ...] = arg(SPATIAL, 1)
     padding: str = arg(PADDING, "valid")
-    data_format: str = arg(DATA_FORMAT, "channels_last")
+    data_format: str = arg(DATA_FORMAT, None)
     dilation_rate: tuple[int, ...] = arg(SPATIAL, 1)
     groups: int = arg(POSITIVE, 1)
-    activation: object = arg(ACTIVATION, None)
-    use_bias: bool = arg(BOOLEAN, True)
-    kernel_initializer: object = arg(INITIALIZER, "glorot_uniform")
-    bias_initializer: object = arg(INITIALIZER, "zeros")
-    kernel_regularizer: object = arg(REGULARIZER, None)
-    bias_regularizer: object = arg(REGULARIZER, None)
-    activity_regularizer: object = arg(REGULARIZER, None)
-    kernel_constraint: object = arg(CONSTRAINT, None)
-    bias_constraint: object = arg(CONSTRAINT, None)
 
+
+class _Conv(_Kernel, _ConvArguments, _Convolved, _Dilated):
     def check(self) -> tuple[Fault, ...]:
         faults = super().check()
         if self.filters % self.groups:
@@ -130,7 +80,7 @@ class _Conv(_Convolution):
         if channels % self.groups:
             message = f"expected a divisor of the {channels} input channels, received {self.groups}"
             raise self.fault(message, "groups")
-        return self.resized(x, self.windowed_sizes(x), self.filters)
+        return super().output_type(x)
 
     def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
         shape = (*self.kernel_size, self.channels(x) // self.groups, self.filters)
@@ -154,3 +104,157 @@ class Conv3D(_Conv):
     """Convolution over depth, height and width."""
 
     rank = 3
+
+
+class _TransposeHead(Layer):
+    filters: int = arg(POSITIVE)
+    kernel_size: tuple[int, ...] = arg(SPATIAL)
+    strides: tuple[int, ...] = arg(SPATIAL, 1)
+    padding: str = arg(PADDING, "valid")
+
+
+class _TransposeMiddle(Layer):
+    output_padding: tuple[int, ...] | None = arg(optional(spatial(0)), None)
+    data_format: str = arg(DATA_FORMAT, None)
+
+
+class _TransposeMiddle3D(Layer):
+    data_format: str = arg(DATA_FORMAT, None)
+    output_padding: tuple[int, ...] | None = arg(optional(spatial(0)), None)
+
+
+class _TransposeTail(Layer):
+    dilation_rate: tuple[int, ...] = arg(SPATIAL, 1)
+
+
+class _ConvTranspose(_Dilated):
+    def check(self) -> tuple[Fault, ...]:
+        faults = super().check()
+        extra = self.output_padding or (0,) * self.rank
+        if any(amount >= stride for amount, stride in zip(extra, self.strides, strict=True)):
+            message = f"expected less than strides={self.strides}, received {extra}"
+            faults += (Fault(message, "output_padding"),)
+        return faults
+
+    def output_type(self, x: TensorType) -> TensorType:
+        self.channels(x)
+        extra = self.output_padding or (None,) * self.rank
+        sizes = tuple(
+            transposed_size(size, window, stride, self.padding, more, dilation)
+            for size, window, stride, more, dilation in zip(
+                self.spatial_sizes(x),
+                self.kernel_size,
+                self.strides,
+                extra,
+                self.dilation_rate,
+                strict=True,
+            )
+        )
+        return activated(self, self.resized(x, sizes, self.filters), self.activation)
+
+    def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
+        shape = (*self.kernel_size, self.filters, self.channels(x))
+        return (Weight("kernel", shape, self.kernel_initializer), *self.bias_types(self.filters))
+
+
+class Conv1DTranspose(_Kernel, _TransposeTail, _TransposeMiddle, _TransposeHead, _ConvTranspose):
+    """Transposed convolution over time."""
+
+    rank = 1
+
+
+class Conv2DTranspose(_Kernel, _TransposeTail, _TransposeMiddle, _TransposeHead, _ConvTranspose):
+    """Transposed convolution over height and width."""
+
+    rank = 2
+
+
+class Conv3DTranspose(_Kernel, _TransposeTail, _TransposeMiddle3D, _TransposeHead, _ConvTranspose):
+    """Transposed convolution over depth, height and width."""
+
+    rank = 3
+
+
+class _DepthwiseConv(_Biased, _Windowed):
+    kernel_size: tuple[int, ...] = arg(SPATIAL)
+    strides: tuple[int, ...] = arg(SPATIAL, 1)
+    padding: str = arg(PADDING, "valid")
+    depth_multiplier: int = arg(POSITIVE, 1)
+    data_format: str = arg(DATA_FORMAT, None)
+    dilation_rate: tuple[int, ...] = arg(SPATIAL, 1)
+    activation: object = arg(ACTIVATION, None)
+    use_bias: bool = arg(BOOLEAN, True)
+    depthwise_initializer: object = arg(INITIALIZER, "glorot_uniform")
+    bias_initializer: object = arg(INITIALIZER, "zeros")
+    depthwise_regularizer: object = arg(REGULARIZER, None)
+    bias_regularizer: object = arg(REGULARIZER, None)
+    activity_regularizer: object = arg(REGULARIZER, None)
+    depthwise_constraint: object = arg(CONSTRAINT, None)
+    bias_constraint: object = arg(CONSTRAINT, None)
+
+    def output_type(self, x: TensorType) -> TensorType:
+        channels = self.channels(x) * self.depth_multiplier
+        y = self.resized(x, self.windowed_sizes(x), channels)
+        return activated(self, y, self.activation)
+
+    def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
+        channels = self.channels(x)
+        shape = (*self.kernel_size, channels, self.depth_multiplier)
+        bias = self.bias_types(channels * self.depth_multiplier)
+        return (Weight("kernel", shape, self.depthwise_initializer), *bias)
+
+
+class DepthwiseConv1D(_DepthwiseConv):
+    """Convolution over time, for each channel on its own."""
+
+    rank = 1
+
+
+class DepthwiseConv2D(_DepthwiseConv):
+    """Convolution over height and width, for each channel on its own."""
+
+    rank = 2
+
+
+class _SeparableConv(_Biased, _Convolved):
+    filters: int = arg(POSITIVE)
+    kernel_size: tuple[int, ...] = arg(SPATIAL)
+    strides: tuple[int, ...] = arg(SPATIAL, 1)
+    padding: str = arg(PADDING, "valid")
+    data_format: str = arg(DATA_FORMAT, None)
+    dilation_rate: tuple[int, ...] = arg(SPATIAL, 1)
+    depth_multiplier: int = arg(POSITIVE, 1)
+    activation: object = arg(ACTIVATION, None)
+    use_bias: bool = arg(BOOLEAN, True)
+    depthwise_initializer: object = arg(INITIALIZER, "glorot_uniform")
+    pointwise_initializer: object = arg(INITIALIZER, "glorot_uniform")
+    bias_initializer: object = arg(INITIALIZER, "zeros")
+    depthwise_regularizer: object = arg(REGULARIZER, None)
+    pointwise_regularizer: object = arg(REGULARIZER, None)
+    bias_regularizer: object = arg(REGULARIZER, None)
+    activity_regularizer: object = arg(REGULARIZER, None)
+    depthwise_constraint: object = arg(CONSTRAINT, None)
+    pointwise_constraint: object = arg(CONSTRAINT, None)
+    bias_constraint: object = arg(CONSTRAINT, None)
+
+    def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
+        channels = self.channels(x)
+        depthwise = (*self.kernel_size, channels, self.depth_multiplier)
+        pointwise = (*(1,) * self.rank, channels * self.depth_multiplier, self.filters)
+        return (
+            Weight("depthwise_kernel", depthwise, self.depthwise_initializer),
+            Weight("pointwise_kernel", pointwise, self.pointwise_initializer),
+            *self.bias_types(self.filters),
+        )
+
+
+class SeparableConv1D(_SeparableConv):
+    """Depthwise convolution over time, then a Dense at each step."""
+
+    rank = 1
+
+
+class SeparableConv2D(_SeparableConv):
+    """Depthwise convolution over height and width, then a Dense at each place."""
+
+    rank = 2

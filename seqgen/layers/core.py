@@ -1,36 +1,52 @@
 """Dense and its relatives."""
+# ruff: noqa: D102 (what the methods do is said where Layer declares them)
 
-from dataclasses import replace
-
-from seqgen.ir.types import TensorType
-from seqgen.layers.arguments import BOOLEAN, POSITIVE, arg
+from seqgen.errors import Fault
+from seqgen.ir.types import Dim, TensorType, axis_names
+from seqgen.layers.arguments import BOOLEAN, POSITIVE, TEXT, Kind, arg, null, open_sizes, optional
+from seqgen.layers.axes import activated, computed
 from seqgen.layers.base import Layer, Weight
-from seqgen.layers.objects import ACTIVATION, CONSTRAINT, INITIALIZER, REGULARIZER
+from seqgen.layers.einsum import Equation
+from seqgen.layers.kernel import LORA, QUANTIZATION, _Kernel
+from seqgen.layers.objects import (
+    ACTIVATION,
+    CONSTRAINT,
+    INITIALIZER,
+    INITIALIZERS,
+    REGULARIZER,
+    Named,
+)
+
+SIZES = open_sizes(1, "a positive integer, or a sequence of them with null for open sizes")
+OUTPUT_SHAPE = Kind(
+    SIZES.expected,
+    lambda value, rank: SIZES.parse([value] if isinstance(value, int) else value, rank),
+    lambda rank: {"anyOf": [{"type": "integer", "minimum": 1}, SIZES.schema(rank)]},
+)
+MASKS = "masks come with the recurrent layers; leave it false, or mask the values yourself"
+INITIAL_WEIGHTS = null("give values of weights in the weights file instead")
 
 
 class Identity(Layer):
     """Returns its input."""
 
 
-class Dense(Layer):
+class _Units(Layer):
+    units: int = arg(POSITIVE)
+
+
+class Dense(_Kernel, _Units):
     """`activation(x @ kernel + bias)` over the last axis."""
 
     layout = "spec"
 
-    units: int = arg(POSITIVE)
-    activation: object = arg(ACTIVATION, None)
-    use_bias: bool = arg(BOOLEAN, True)
-    kernel_initializer: object = arg(INITIALIZER, "glorot_uniform")
-    bias_initializer: object = arg(INITIALIZER, "zeros")
-    kernel_regularizer: object = arg(REGULARIZER, None)
-    bias_regularizer: object = arg(REGULARIZER, None)
-    activity_regularizer: object = arg(REGULARIZER, None)
-    kernel_constraint: object = arg(CONSTRAINT, None)
-    bias_constraint: object = arg(CONSTRAINT, None)
+    lora_rank: None = arg(LORA, None)
+    lora_alpha: None = arg(LORA, None)
+    quantization_config: None = arg(QUANTIZATION, None)
 
     def output_type(self, x: TensorType) -> TensorType:
         self.features(x)
-        return x.with_sizes((*x.sizes[:-1], self.units))
+        return activated(self, x.with_sizes((*x.sizes[:-1], self.units)), self.activation)
 
     def features(self, x: TensorType) -> int:
         """Size of the input's last axis, which the kernel fixes."""
@@ -42,5 +58,108 @@ class Dense(Layer):
 
     def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
         kernel = Weight("kernel", (self.features(x), self.units), self.kernel_initializer)
-        bias = Weight("bias", (self.units,), self.bias_initializer)
-        return (kernel, bias) if self.use_bias else (kernel,)
+        return (kernel, *self.bias_types(self.units))
+
+
+class EinsumDense(Layer):
+    """`activation(einsum(equation, x, kernel) + bias)`."""
+
+    layout = "spec"
+
+    equation: str = arg(TEXT)
+    output_shape: tuple[int | None, ...] = arg(OUTPUT_SHAPE)
+    activation: object = arg(ACTIVATION, None)
+    bias_axes: str | None = arg(optional(TEXT), None)
+    kernel_initializer: object = arg(INITIALIZER, "glorot_uniform")
+    bias_initializer: object = arg(INITIALIZER, "zeros")
+    kernel_regularizer: object = arg(REGULARIZER, None)
+    bias_regularizer: object = arg(REGULARIZER, None)
+    kernel_constraint: object = arg(CONSTRAINT, None)
+    bias_constraint: object = arg(CONSTRAINT, None)
+    lora_rank: None = arg(LORA, None)
+    lora_alpha: None = arg(LORA, None)
+    gptq_unpacked_column_size: None = arg(QUANTIZATION, None)
+    quantization_config: None = arg(QUANTIZATION, None)
+
+    def check(self) -> tuple[Fault, ...]:
+        try:
+            equation = Equation.parse(self.equation)
+        except ValueError as error:
+            return (Fault(f"{error}; received '{self.equation}'", "equation"),)
+        unknown = [axis for axis in self.bias_axes or "" if axis not in equation.outputs]
+        if unknown:
+            message = f"expected labels of the output '{equation.outputs}', received {unknown}"
+            return (Fault(message, "bias_axes"),)
+        return ()
+
+    def _sizes(self, x: TensorType) -> tuple[dict[str, Dim | None], dict[str, Dim | None]]:
+        try:
+            return Equation.parse(self.equation).sizes(x.shape, self.output_shape)
+        except ValueError as error:
+            message = f"{error} ('{self.equation}' and an input {x.keras_shape})"
+            raise self.fault(message, "output_shape") from None
+
+    def output_type(self, x: TensorType) -> TensorType:
+        _, after = self._sizes(x)
+        equation = Equation.parse(self.equation)
+        elided, own = equation.elided_sizes(x.shape), tuple(after.values())
+        shape = (*elided, *own) if equation.elided == "left" else (x.shape[0], *own[1:], *elided)
+        y = TensorType(shape, axis_names(len(shape)), x.dtype)
+        return activated(self, y, self.activation)
+
+    def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
+        equation = Equation.parse(self.equation)
+        before, after = self._sizes(x)
+        shape = tuple({**before, **after}[label] for label in equation.kernel)
+        kernel = Weight("kernel", self._known(x, shape), self._spread(equation))
+        if self.bias_axes is None:
+            return (kernel,)
+        first = min(equation.outputs.index(axis) for axis in self.bias_axes)
+        labels = equation.outputs[first:]
+        shape = tuple(after[label] if label in self.bias_axes else 1 for label in labels)
+        shape += (1,) * len(equation.elided_sizes(x.shape)) if equation.elided == "right" else ()
+        return (kernel, Weight("bias", self._known(x, shape), self.bias_initializer))
+
+    def _known(self, x: TensorType, shape: tuple[Dim | None, ...]) -> tuple[int, ...]:
+        if not all(isinstance(size, int) for size in shape):
+            message = f"expected known sizes of the weights, received an input {x.keras_shape}"
+            raise self.fault(message, "output_shape")
+        return shape
+
+    def _spread(self, equation: Equation) -> Named:
+        """The kernel's initializer, told which axes are inputs and which outputs."""
+        name, arguments = self.kernel_initializer.name, self.kernel_initializer.kwargs
+        given = arguments.get("input_axes"), arguments.get("output_axes")
+        if "input_axes" not in INITIALIZERS[name] or None not in given:
+            return self.kernel_initializer
+        outputs = tuple(i for i, label in enumerate(equation.kernel) if label in equation.outputs)
+        inputs = tuple(i for i in range(len(equation.kernel)) if i not in outputs)
+        axes = {"input_axes": inputs, "output_axes": outputs}
+        return Named(name, tuple({**arguments, **axes}.items()))
+
+
+class Embedding(Layer):
+    """A row of a table for each whole number."""
+
+    layout = "spec"
+
+    input_dim: int = arg(POSITIVE)
+    output_dim: int = arg(POSITIVE)
+    embeddings_initializer: object = arg(INITIALIZER, "uniform")
+    embeddings_regularizer: object = arg(REGULARIZER, None)
+    embeddings_constraint: object = arg(CONSTRAINT, None)
+    mask_zero: bool = arg(BOOLEAN, False)
+    weights: None = arg(INITIAL_WEIGHTS, None)
+    lora_rank: None = arg(LORA, None)
+    lora_alpha: None = arg(LORA, None)
+    quantization_config: None = arg(QUANTIZATION, None)
+
+    def check(self) -> tuple[Fault, ...]:
+        return (Fault(MASKS, "mask_zero"),) if self.mask_zero else ()
+
+    def output_type(self, x: TensorType) -> TensorType:
+        return computed(self, x.with_sizes((*x.sizes, self.output_dim)))
+
+    def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
+        shape = (self.input_dim, self.output_dim)
+        return (Weight("embeddings", shape, self.embeddings_initializer),)

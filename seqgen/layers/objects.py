@@ -93,6 +93,8 @@ ACTIVATIONS: dict[str, Signature] = {
     "tanh_shrink": {},
     "threshold": {"threshold": (REAL, REQUIRED), "default_value": (REAL, REQUIRED)},
 }
+# Activations that look along axes instead of at single values.
+AXIS_ACTIVATIONS = ("glu", "log_softmax", "softmax", "sparsemax")
 ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 
 SEED: Signature = {"seed": (optional(INTEGER), None)}
@@ -126,7 +128,14 @@ INITIALIZERS: dict[str, Signature] = {
     "LecunNormal": FANS,
     "LecunUniform": FANS,
 }
-INITIALIZER_ALIASES = {"OrthogonalInitializer": "Orthogonal", "IdentityInitializer": "Identity"}
+INITIALIZER_ALIASES = {
+    "OrthogonalInitializer": "Orthogonal",
+    "IdentityInitializer": "Identity",
+    "normal": "RandomNormal",
+    "one": "Ones",
+    "uniform": "RandomUniform",
+    "zero": "Zeros",
+}
 
 REGULARIZERS: dict[str, Signature] = {
     "L1": {"l1": (NON_NEGATIVE_REAL, 0.01)},

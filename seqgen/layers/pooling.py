@@ -3,15 +3,19 @@
 from typing import Any
 
 from seqgen.ir.types import TensorType
-from seqgen.layers.arguments import DATA_FORMAT, SPATIAL, arg, optional
-from seqgen.layers.convolution import PADDING, _Windowed
+from seqgen.layers.arguments import BOOLEAN, DATA_FORMAT, SPATIAL, arg, choice, optional
+from seqgen.layers.objects import NAME
+from seqgen.layers.spatial import _Spatial, _Windowed
+
+PADDING = choice("valid", "same")
 
 
 class _Pooling(_Windowed):
-    pool_size: tuple[int, ...] = arg(SPATIAL, 2)
+    pool_size: tuple[int, ...] = arg(SPATIAL)
     strides: tuple[int, ...] | None = arg(optional(SPATIAL), None)
     padding: str = arg(PADDING, "valid")
-    data_format: str = arg(DATA_FORMAT, "channels_last")
+    data_format: str = arg(DATA_FORMAT, None)
+    name: str | None = arg(optional(NAME), None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,19 +36,132 @@ class _Pooling(_Windowed):
         return self.resized(x, self.windowed_sizes(x))
 
 
-class MaxPooling1D(_Pooling):
+class _MaxPooling(_Pooling):
+    pool_size: tuple[int, ...] = arg(SPATIAL, 2)
+
+
+class MaxPooling1D(_MaxPooling):
     """The largest value of each window over time."""
 
     rank = 1
 
 
-class MaxPooling2D(_Pooling):
+class MaxPooling2D(_MaxPooling):
     """The largest value of each window over height and width."""
 
     rank = 2
 
 
-class MaxPooling3D(_Pooling):
+class MaxPooling3D(_MaxPooling):
     """The largest value of each window over depth, height and width."""
+
+    rank = 3
+
+
+class AveragePooling1D(_Pooling):
+    """The mean of each window over time, padding left out of the count."""
+
+    rank = 1
+
+
+class AveragePooling2D(_Pooling):
+    """The mean of each window over height and width, padding left out of the count."""
+
+    rank = 2
+
+
+class AveragePooling3D(_Pooling):
+    """The mean of each window over depth, height and width, padding left out of the count."""
+
+    rank = 3
+
+
+class _GlobalPooling(_Spatial):
+    data_format: str = arg(DATA_FORMAT, None)
+    keepdims: bool = arg(BOOLEAN, False)
+
+    def output_type(self, x: TensorType) -> TensorType:
+        if self.keepdims:
+            return self.resized(x, (1,) * self.rank)
+        self.spatial_axes(x)
+        return x.with_sizes((x.shape[self.channel_axis(x.rank)],))
+
+
+class GlobalMaxPooling1D(_GlobalPooling):
+    """The largest value over time."""
+
+    rank = 1
+
+
+class GlobalMaxPooling2D(_GlobalPooling):
+    """The largest value over height and width."""
+
+    rank = 2
+
+
+class GlobalMaxPooling3D(_GlobalPooling):
+    """The largest value over depth, height and width."""
+
+    rank = 3
+
+
+class GlobalAveragePooling1D(_GlobalPooling):
+    """The mean over time."""
+
+    rank = 1
+
+
+class GlobalAveragePooling2D(_GlobalPooling):
+    """The mean over height and width."""
+
+    rank = 2
+
+
+class GlobalAveragePooling3D(_GlobalPooling):
+    """The mean over depth, height and width."""
+
+    rank = 3
+
+
+class _AdaptivePooling(_Spatial):
+    output_size: tuple[int, ...] = arg(SPATIAL)
+    data_format: str = arg(DATA_FORMAT, None)
+
+    def output_type(self, x: TensorType) -> TensorType:
+        return self.resized(x, self.output_size)
+
+
+class AdaptiveMaxPooling1D(_AdaptivePooling):
+    """The largest value of each of `output_size` windows over time."""
+
+    rank = 1
+
+
+class AdaptiveMaxPooling2D(_AdaptivePooling):
+    """The largest value of each of `output_size` windows over height and width."""
+
+    rank = 2
+
+
+class AdaptiveMaxPooling3D(_AdaptivePooling):
+    """The largest value of each of `output_size` windows over depth, height and width."""
+
+    rank = 3
+
+
+class AdaptiveAveragePooling1D(_AdaptivePooling):
+    """The mean of each of `output_size` windows over time."""
+
+    rank = 1
+
+
+class AdaptiveAveragePooling2D(_AdaptivePooling):
+    """The mean of each of `output_size` windows over height and width."""
+
+    rank = 2
+
+
+class AdaptiveAveragePooling3D(_AdaptivePooling):
+    """The mean of each of `output_size` windows over depth, height and width."""
 
     rank = 3

@@ -1,0 +1,28 @@
+"""Arguments and weights of layers with a kernel, a bias and an activation."""
+
+from seqgen.layers.arguments import BOOLEAN, arg, null
+from seqgen.layers.base import Layer, Weight
+from seqgen.layers.objects import ACTIVATION, CONSTRAINT, INITIALIZER, REGULARIZER
+
+LORA = null("low-rank adapters change how a layer trains; merge them into the kernel first")
+QUANTIZATION = null("a quantized layer holds other weights; quantize what was generated instead")
+
+
+class _Biased(Layer):
+    """A layer whose bias is added along its channels."""
+
+    def bias_types(self, size: int) -> tuple[Weight, ...]:
+        """The bias, if there is one."""
+        return (Weight("bias", (size,), self.bias_initializer),) if self.use_bias else ()
+
+
+class _Kernel(_Biased):
+    activation: object = arg(ACTIVATION, None)
+    use_bias: bool = arg(BOOLEAN, True)
+    kernel_initializer: object = arg(INITIALIZER, "glorot_uniform")
+    bias_initializer: object = arg(INITIALIZER, "zeros")
+    kernel_regularizer: object = arg(REGULARIZER, None)
+    bias_regularizer: object = arg(REGULARIZER, None)
+    activity_regularizer: object = arg(REGULARIZER, None)
+    kernel_constraint: object = arg(CONSTRAINT, None)
+    bias_constraint: object = arg(CONSTRAINT, None)
