@@ -217,12 +217,11 @@ def _telling_sampler(spec: Weight, rng: Generator) -> Sampler:
         return lambda size: rng.uniform(0.06, 0.49, size)
     if name == "embeddings":
         return rng.standard_normal
-    if "kernel" not in name and len(shape) < 2:
+    if name.endswith(("bias", "beta", "mean")) or ("kernel" not in name and len(shape) < 2):
         return _around(rng, 0.0, 0.1, 0.5)
-    axes = spec.initializer.kwargs
-    fan_in, _ = fans(shape, axes.get("input_axes"), axes.get("output_axes"))
-    if name == "depthwise_kernel":  # an output sees one channel
-        fan_in = math.prod(shape[:-2])
+    # The kernel of a depthwise convolution is a `kernel` too; an output of it sees one channel.
+    depthwise = "depthwise" in f"{spec.key}.{name}"
+    fan_in = math.prod(shape[:-2]) if depthwise else fans(shape)[0]
     return _normal_sampler({"mean": 0.0, "stddev": 1 / math.sqrt(max(1, fan_in))}, rng)
 
 

@@ -34,9 +34,8 @@ CODES = {
     "float16": "F16",
 }
 NAMES = {code: name for name, code in CODES.items()}
+INTEGERS = ("int64", "int32")
 FLOATS = ("float64", "float32", "bfloat16", "float16")
-# Variables that hold integers whatever the dtype of their layer, by Keras name.
-INTEGERS = {"count": "int64"}
 # The longest header that the safetensors package reads, in bytes.
 LONGEST_HEADER = 100_000_000
 MOST_AXES = 64
@@ -308,15 +307,11 @@ def _draw_fresh(spec: Weight, rng: np.random.Generator, dtype: str) -> np.ndarra
     return initializers.draw(spec.initializer, spec.shape, rng, dtype)
 
 
-def _variable(spec: Weight) -> str:
-    return spec.name.rpartition("/")[2]
-
-
 def _drawn(specs: Iterable[Weight], dtype: str, seed: int, draw: Draw) -> dict[str, Lazy]:
     """Arrays to be drawn, each by a generator that depends on the seed and its key only."""
     entries: dict[str, Lazy] = {}
     for spec in specs:
-        kind = INTEGERS.get(_variable(spec), dtype)
+        kind = spec.dtype or dtype
 
         def load(spec: Weight = spec, kind: str = kind) -> np.ndarray:
             return draw(spec, initializers.generator(seed, spec.key), kind)
@@ -338,9 +333,8 @@ def _misfits(weights: Weights, spec: Weight, dtype: str | None) -> Iterator[str]
     shape, received = weights.shape(spec.key), weights.dtype(spec.key)
     if shape != spec.shape:
         yield f"'{spec.key}': expected shape {spec.shape}, received {shape}"
-    integers = tuple(name for name in CODES if name not in FLOATS)
     floats = FLOATS if dtype is None else (dtype,)
-    expected = integers if _variable(spec) in INTEGERS else floats
+    expected = INTEGERS if spec.dtype in INTEGERS else floats
     if received not in expected:
         yield f"'{spec.key}': expected {' or '.join(expected)}, received {received}"
 
