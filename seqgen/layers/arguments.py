@@ -286,8 +286,6 @@ NUMBERS = Kind(
     _numbers,
     lambda rank: {"anyOf": [{"type": "number"}, {"type": "array"}]},
 )
-DATA_FORMAT = defaulting(
-    choice("channels_last", "channels_first", any_case=True), "channels_last"
-)
+DATA_FORMAT = defaulting(choice("channels_last", "channels_first", any_case=True), "channels_last")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 DTYPE = choice(*DTYPES)

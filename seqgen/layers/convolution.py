@@ -15,7 +15,7 @@ from seqgen.layers.arguments import (
 from seqgen.layers.axes import activated
 from seqgen.layers.base import Layer, Weight
 from seqgen.layers.kernel import _Biased, _Kernel
-from seqgen.layers.objects import ACTIVATION, CONSTRAINT, INITIALIZER, REGULARIZER
+from seqgen.layers.objects import ACTIVATION, CONSTRAINT, INITIALIZER, REGULARIZER, Named
 from seqgen.layers.spatial import _Spatial, _Windowed, window_size
 
 __all__ = ["PADDING", "_Spatial", "_Windowed", "transposed_size", "window_size"]
@@ -134,6 +134,11 @@ class _ConvTranspose(_Dilated):
         if any(amount >= stride for amount, stride in zip(extra, self.strides, strict=True)):
             message = f"expected less than strides={self.strides}, received {extra}"
             faults += (Fault(message, "output_padding"),)
+        if self.output_padding and self.padding == "same":
+            spans = ((k - 1) * d for k, d in zip(self.kernel_size, self.dilation_rate, strict=True))
+            if any(span % 2 and not more for span, more in zip(spans, extra, strict=True)):
+                message = "expected more than 0 where the window is even and padding is 'same'"
+                faults += (Fault(f"{message}, received {extra}", "output_padding"),)
         return faults
 
     def output_type(self, x: TensorType) -> TensorType:
@@ -182,15 +187,15 @@ class _DepthwiseConv(_Biased, _Windowed):
     depth_multiplier: int = arg(POSITIVE, 1)
     data_format: str = arg(DATA_FORMAT, None)
     dilation_rate: tuple[int, ...] = arg(SPATIAL, 1)
-    activation: object = arg(ACTIVATION, None)
+    activation: Named | None = arg(ACTIVATION, None)
     use_bias: bool = arg(BOOLEAN, True)
-    depthwise_initializer: object = arg(INITIALIZER, "glorot_uniform")
-    bias_initializer: object = arg(INITIALIZER, "zeros")
-    depthwise_regularizer: object = arg(REGULARIZER, None)
-    bias_regularizer: object = arg(REGULARIZER, None)
-    activity_regularizer: object = arg(REGULARIZER, None)
-    depthwise_constraint: object = arg(CONSTRAINT, None)
-    bias_constraint: object = arg(CONSTRAINT, None)
+    depthwise_initializer: Named = arg(INITIALIZER, "glorot_uniform")
+    bias_initializer: Named = arg(INITIALIZER, "zeros")
+    depthwise_regularizer: Named | None = arg(REGULARIZER, None)
+    bias_regularizer: Named | None = arg(REGULARIZER, None)
+    activity_regularizer: Named | None = arg(REGULARIZER, None)
+    depthwise_constraint: Named | None = arg(CONSTRAINT, None)
+    bias_constraint: Named | None = arg(CONSTRAINT, None)
 
     def output_type(self, x: TensorType) -> TensorType:
         channels = self.channels(x) * self.depth_multiplier
@@ -224,18 +229,18 @@ class _SeparableConv(_Biased, _Convolved):
     data_format: str = arg(DATA_FORMAT, None)
     dilation_rate: tuple[int, ...] = arg(SPATIAL, 1)
     depth_multiplier: int = arg(POSITIVE, 1)
-    activation: object = arg(ACTIVATION, None)
+    activation: Named | None = arg(ACTIVATION, None)
     use_bias: bool = arg(BOOLEAN, True)
-    depthwise_initializer: object = arg(INITIALIZER, "glorot_uniform")
-    pointwise_initializer: object = arg(INITIALIZER, "glorot_uniform")
-    bias_initializer: object = arg(INITIALIZER, "zeros")
-    depthwise_regularizer: object = arg(REGULARIZER, None)
-    pointwise_regularizer: object = arg(REGULARIZER, None)
-    bias_regularizer: object = arg(REGULARIZER, None)
-    activity_regularizer: object = arg(REGULARIZER, None)
-    depthwise_constraint: object = arg(CONSTRAINT, None)
-    pointwise_constraint: object = arg(CONSTRAINT, None)
-    bias_constraint: object = arg(CONSTRAINT, None)
+    depthwise_initializer: Named = arg(INITIALIZER, "glorot_uniform")
+    pointwise_initializer: Named = arg(INITIALIZER, "glorot_uniform")
+    bias_initializer: Named = arg(INITIALIZER, "zeros")
+    depthwise_regularizer: Named | None = arg(REGULARIZER, None)
+    pointwise_regularizer: Named | None = arg(REGULARIZER, None)
+    bias_regularizer: Named | None = arg(REGULARIZER, None)
+    activity_regularizer: Named | None = arg(REGULARIZER, None)
+    depthwise_constraint: Named | None = arg(CONSTRAINT, None)
+    pointwise_constraint: Named | None = arg(CONSTRAINT, None)
+    bias_constraint: Named | None = arg(CONSTRAINT, None)
 
     def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
         channels = self.channels(x)

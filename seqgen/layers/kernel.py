@@ -2,7 +2,7 @@
 
 from seqgen.layers.arguments import BOOLEAN, arg, null
 from seqgen.layers.base import Layer, Weight
-from seqgen.layers.objects import ACTIVATION, CONSTRAINT, INITIALIZER, REGULARIZER
+from seqgen.layers.objects import ACTIVATION, CONSTRAINT, INITIALIZER, REGULARIZER, Named
 
 LORA = null("low-rank adapters change how a layer trains; merge them into the kernel first")
 QUANTIZATION = null("a quantized layer holds other weights; quantize what was generated instead")
@@ -17,12 +17,12 @@ class _Biased(Layer):
 
 
 class _Kernel(_Biased):
-    activation: object = arg(ACTIVATION, None)
+    activation: Named | None = arg(ACTIVATION, None)
     use_bias: bool = arg(BOOLEAN, True)
-    kernel_initializer: object = arg(INITIALIZER, "glorot_uniform")
-    bias_initializer: object = arg(INITIALIZER, "zeros")
-    kernel_regularizer: object = arg(REGULARIZER, None)
-    bias_regularizer: object = arg(REGULARIZER, None)
-    activity_regularizer: object = arg(REGULARIZER, None)
-    kernel_constraint: object = arg(CONSTRAINT, None)
-    bias_constraint: object = arg(CONSTRAINT, None)
+    kernel_initializer: Named = arg(INITIALIZER, "glorot_uniform")
+    bias_initializer: Named = arg(INITIALIZER, "zeros")
+    kernel_regularizer: Named | None = arg(REGULARIZER, None)
+    bias_regularizer: Named | None = arg(REGULARIZER, None)
+    activity_regularizer: Named | None = arg(REGULARIZER, None)
+    kernel_constraint: Named | None = arg(CONSTRAINT, None)
+    bias_constraint: Named | None = arg(CONSTRAINT, None)

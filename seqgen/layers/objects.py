@@ -47,9 +47,7 @@ class Named:
         """The value as a spec file holds it: a name, or `{name: {argument: value}}`."""
         if not self.arguments:
             return self.name
-        return {
-            self.name: {k: list(v) if isinstance(v, tuple) else v for k, v in self.arguments}
-        }
+        return {self.name: {k: list(v) if isinstance(v, tuple) else v for k, v in self.arguments}}
 
 
 ALPHA = (REAL, 1.0)
