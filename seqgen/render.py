@@ -186,25 +186,29 @@ def format_source(text: str) -> str:
     return black.format_str(text, mode=black.Mode())
 
 
-def render(
-    target: "Target",
-    model: Model,
-    template: str,
-    overrides: Path | None = None,
-    **values: Any,
-) -> str:
-    """The text of one file of a target.
+class Rendering:
+    """One file of a target in the making.
 
     Args:
         target: The target.
         model: The model, lowered for it.
-        template: Name of the page in the target's folder.
         overrides: A folder of the user's that stands before the packaged templates.
         **values: What else the templates are given.
     """
-    jinja = environment(overrides)
-    shared = {"model": model, "use": Used(), "F": Used("F."), **target.functions, **values}
-    macros = Macros(jinja, target.name, shared)
-    shared.update(target.page(target, model, macros))
-    page = jinja.get_template(f"{target.name}/{template}")
-    return format_source(page.render(**shared, macros=macros))
+
+    def __init__(
+        self, target: "Target", model: Model, overrides: Path | None = None, **values: Any
+    ) -> None:
+        self._jinja = environment(overrides)
+        self._target = target
+        recorders = {"use": Used(), "F": Used("F."), "np": Used("np.")}
+        context = {"model": model, **recorders, **target.functions, **values}
+        macros = Macros(self._jinja, target.name, context)
+        self.page = target.page(target, model, macros)
+        context.update(self.page, macros=macros)
+        self._context = context
+
+    def text(self, template: str) -> str:
+        """The file, formatted, from the page of this name."""
+        page = self._jinja.get_template(f"{self._target.name}/{template}")
+        return format_source(page.render(**self._context))

@@ -15,6 +15,7 @@ from seqgen.layers.objects import (
     to_snake_case,
 )
 from seqgen.naming import class_name
+from seqgen.passes.dtype import spell_dtype
 from seqgen.render import Macros
 from seqgen.targets.base import Target
 
@@ -59,6 +60,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "class_name": class_name(model.name),
         "entry": model.by_name[model.inputs[0]],
         "scope": scope_tree(model),
+        "weight_names": {weight.key: weight.key.replace(".", "/") for weight in model.weights},
         "functions": functions,
         "function": function,
         "function_layers": FUNCTION_LAYERS,
@@ -68,7 +70,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
 KERAS = Target(
     name="keras",
     files={"model.py.j2": "keras_model.py"},
-    passes={"native": (), "spec": ()},
+    passes={"native": (spell_dtype,), "spec": (spell_dtype,)},
     functions={
         "module_of": module_of,
         "snake_case": to_snake_case,

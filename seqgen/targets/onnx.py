@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Input, Model, Node
 from seqgen.naming import class_name
 from seqgen.passes.activations import split_activations
@@ -14,6 +15,20 @@ from seqgen.targets.base import Row, Target
 DEFAULT_OPSET = 21
 # The IR version that came with each opset, so that no runtime of its time refuses the file.
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
+
+
+def ir_version(opset: int) -> int:
+    """The IR version to stamp on a file of an opset.
+
+    Raises:
+        UnsupportedError: The templates do not know the opset.
+    """
+    if opset not in IR_VERSIONS:
+        known = f"{min(IR_VERSIONS)} to {max(IR_VERSIONS)}"
+        raise UnsupportedError(f"target 'onnx' writes opsets {known}, not {opset}")
+    return IR_VERSIONS[opset]
+
+
 ELEM_TYPES = {
     "float32": "FLOAT",
     "float64": "DOUBLE",
@@ -52,10 +67,12 @@ def padding(node: Node) -> Attributes:
 
 def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
     """What the page of the program is given."""
+    moves = [move for node in model.nodes for move in target.moves(model, node)]
     return {
         "class_name": class_name(model.name),
         "steps": [node for node in model.nodes if not isinstance(node.layer, Input)],
-        "moves": [move for node in model.nodes for move in target.moves(model, node)],
+        "moves": moves,
+        "weight_names": {move.weight.key: move.weight.key for move in moves},
     }
 
 
@@ -70,6 +87,6 @@ ONNX = Target(
         "Dense": {"kernel": Row("kernel", axes=("in", "out")), "bias": Row("bias", axes=("out",))},
         **CONV,
     },
-    functions={"keywords": keywords, "padding": padding, "elem_type": ELEM_TYPES.__getitem__},
+    functions={"ir_version": ir_version, "keywords": keywords, "padding": padding, "elem_type": ELEM_TYPES.__getitem__},
     page=page,
 )

@@ -63,10 +63,12 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
             text = macros.spell(node, text, *([attribute] if attribute else []))
         return text
 
+    placed = moves(target, model, main)
     return {
         "classes": list(main.classes),
         "expression": expression,
-        "moves": moves(target, model, main),
+        "moves": placed,
+        "weight_names": {move.weight.key: name for name, move in placed},
     }
 
 

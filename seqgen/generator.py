@@ -1,0 +1,237 @@
+"""Programs into a folder: all of them or none, and never over what somebody else wrote."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqgen.errors import SpecError
+from seqgen.ir.graph import Model, Node
+from seqgen.layers.arguments import near_miss
+from seqgen.passes.layout import LAYOUTS, identity
+from seqgen.render import Rendering
+from seqgen.targets import TARGETS, Target
+from seqgen.targets.onnx import DEFAULT_OPSET, ir_version
+from seqgen.weights import Weights
+
+if TYPE_CHECKING:
+    from seqgen.spec.sequential import Sequential
+
+MANIFEST = "seqgen.json"
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How programs are generated.
+
+    Attributes:
+        targets: Names of the targets, in the order of the manifest.
+        layout: Of inputs and outputs: `native` as the target's users expect it, `spec` as in the
+            spec.
+        opset: Version of the ONNX operators.
+        templates: A folder whose templates stand before the packaged ones.
+    """
+
+    targets: tuple[str, ...] = tuple(TARGETS)
+    layout: str = "native"
+    opset: int = DEFAULT_OPSET
+    templates: Path | None = None
+
+    def __post_init__(self) -> None:
+        for target in self.targets:
+            if target not in TARGETS:
+                known = ", ".join(TARGETS)
+                hint = near_miss(target, TARGETS)
+                raise SpecError(f"there is no target '{target}'{hint}; there are: {known}")
+        if not self.targets:
+            raise SpecError("no target was asked for")
+        if self.layout not in LAYOUTS:
+            raise SpecError(f"expected layout 'native' or 'spec', received '{self.layout}'")
+        ir_version(self.opset)
+        if self.templates is not None and not self.templates.is_dir():
+            raise SpecError(f"there is no folder of templates '{self.templates}'")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was generated: the contents of `seqgen.json`, and the texts of all files by name."""
+
+    content: dict[str, Any]
+    files: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of `seqgen.json`."""
+        return self.content
+
+
+@dataclass(frozen=True)
+class Program:
+    """A target's program of a model.
+
+    Attributes:
+        lowered: The model as the templates spell it.
+        texts: The files by name.
+        weight_names: The target's name of each variable, by its key.
+    """
+
+    lowered: Model
+    texts: dict[str, str]
+    weight_names: dict[str, str]
+
+
+def program(model: Model, target: Target, options: Options) -> Program:
+    """Spell a model for a target.
+
+    Raises:
+        UnsupportedError: The target cannot say the model exactly.
+    """
+    lowered = target.lower(model, options.layout)
+    texts, names = {}, {}
+    for template, file in target.files.items():
+        rendering = Rendering(target, lowered, options.templates, opset=options.opset)
+        texts[file] = rendering.text(template)
+        names |= rendering.page["weight_names"]
+    return Program(lowered, texts, names)
+
+
+def _ports(lowered: Model, names: Iterable[str]) -> list[dict[str, Any]]:
+    """The manifest's description of inputs or outputs."""
+
+    def port(node: Node) -> dict[str, Any]:
+        kind = node.physical
+        moved = node.perm is not None and node.perm != identity(kind.rank)
+        return {
+            "name": node.name,
+            "shape": list(kind.shape),
+            "dtype": kind.dtype,
+            "layout": list(kind.axes),
+            "perm": list(node.perm) if moved and node.perm else None,
+        }
+
+    return [port(lowered.by_name[name]) for name in names]
+
+
+def version() -> str:
+    """Version of the installed seqgen."""
+    return metadata.version("seqgen")
+
+
+def generate_programs(model: Model, options: Options, spec_text: str) -> Manifest:
+    """Every file that the options ask for, as text, without weights."""
+    files: dict[str, str] = {}
+    targets: dict[str, Any] = {}
+    for name in options.targets:
+        made = program(model, TARGETS[name], options)
+        files |= made.texts
+        targets[name] = {
+            "files": sorted(made.texts),
+            "inputs": _ports(made.lowered, made.lowered.inputs),
+            "outputs": _ports(made.lowered, made.lowered.outputs),
+            "weights": made.weight_names,
+        }
+    content = {
+        "seqgen": version(),
+        "name": model.name,
+        "spec_sha256": hashlib.sha256(spec_text.encode()).hexdigest(),
+        "layout": options.layout,
+        "opset": options.opset,
+        "dtype": model.dtype,
+        "parameters": model.count_params(),
+        "targets": targets,
+    }
+    return Manifest(content, files)
+
+
+def _owned(folder: Path) -> set[str]:
+    """Names of the files in a folder that an earlier run wrote, as its manifest has them."""
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        listed = {file for target in content["targets"].values() for file in target["files"]}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return set()
+    return listed | {MANIFEST, WEIGHTS}
+
+
+def _refuse_to_overwrite(folder: Path, names: Iterable[str]) -> None:
+    owned = _owned(folder)
+    foreign = sorted(name for name in names if name not in owned and (folder / name).exists())
+    if foreign:
+        raise SpecError(
+            f"{folder} holds {', '.join(foreign)}, which seqgen did not write there; "
+            "choose another folder, or overwrite with force"
+        )
+
+
+def _write(folder: Path, texts: dict[str, str], weights: Weights | None) -> None:
+    """Write everything beside the folder first, then move it in file by file."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        staging = Path(name)
+        for file, text in texts.items():
+            (staging / file).write_text(text, encoding="utf-8")
+        if weights is not None:
+            weights.save(staging / WEIGHTS)
+        folder.mkdir(exist_ok=True)
+        # The manifest goes last: it says what is complete.
+        for file in sorted(os.listdir(staging), key=lambda file: file == MANIFEST):
+            os.replace(staging / file, folder / file)
+
+
+def generate(
+    model: "Sequential",
+    out: str | os.PathLike[str],
+    targets: Iterable[str] = tuple(TARGETS),
+    layout: str = "native",
+    opset: int = DEFAULT_OPSET,
+    templates: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> Manifest:
+    """Write the programs of a model, its manifest and its weights into a folder.
+
+    Args:
+        model: A model with a known input shape.
+        out: The folder; it is made if it is not there.
+        targets: Names of the targets.
+        layout: Of inputs and outputs: `native` or `spec`.
+        opset: Version of the ONNX operators.
+        templates: A folder of templates that stand before the packaged ones.
+        force: Whether files that seqgen did not write may be overwritten.
+
+    Raises:
+        UnsupportedError: A target cannot say the model exactly; nothing is written.
+        SpecError: An option is wrong, or the folder holds files that seqgen did not write.
+    """
+    options = Options(tuple(targets), layout, opset, Path(templates) if templates else None)
+    manifest = generate_programs(model.graph(), options, model.to_json())
+    weights = model.store() if model.has_own_weights else None
+    texts = {**manifest.files, MANIFEST: json.dumps(manifest.content, indent=2) + "\n"}
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise SpecError(f"{folder} is a file, not a folder")
+    if not force:
+        _refuse_to_overwrite(folder, [*texts, *([WEIGHTS] if weights is not None else [])])
+    try:
+        _write(folder, texts, weights)
+    except OSError as error:
+        raise SpecError(f"cannot write to {folder}: {error.strerror or error}") from None
+    return manifest
+
+
+def stale(model: "Sequential", out: str | os.PathLike[str], **options: Any) -> list[str]:
+    """Names of the files in a folder that generating again would change or add."""
+    with tempfile.TemporaryDirectory() as fresh:
+        generate(model, fresh, **options)
+        names = sorted(os.listdir(fresh))
+        folder = Path(out)
+
+        def differs(name: str) -> bool:
+            old = folder / name
+            return not old.is_file() or old.read_bytes() != (Path(fresh) / name).read_bytes()
+
+        return [name for name in names if differs(name)]

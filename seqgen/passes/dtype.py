@@ -1,0 +1,30 @@
+"""The dtype of the model as every layer has to say it."""
+
+from dataclasses import replace
+
+from seqgen.ir.graph import Input, Model, Node, Op
+from seqgen.layers.arguments import DTYPES
+
+
+def with_dtype(model: Model, dtype: str) -> Model:
+    """The model with weights and computations in another dtype; integer inputs stay integer."""
+
+    def typed(node: Node) -> list[Node]:
+        if node.type.dtype not in DTYPES:
+            return [node]
+        return [replace(node, type=replace(node.type, dtype=dtype))]
+
+    return replace(model.rewrite(typed), dtype=dtype)
+
+
+def spell_dtype(model: Model) -> Model:
+    """Give every layer the model's dtype as its argument, where it is not Keras's default."""
+    if model.dtype == "float32":
+        return model
+
+    def typed(node: Node) -> list[Node] | None:
+        if isinstance(node.layer, (Op, Input)) or node.layer.dtype:
+            return None
+        return [replace(node, layer=replace(node.layer, dtype=model.dtype))]
+
+    return model.rewrite(typed)

@@ -1,0 +1,44 @@
+"""The specs of tests/specs: lists of cases, each a small model with a name."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seqgen.ir.build import build_chain, first_data_format, input_type
+from seqgen.ir.graph import Model
+from seqgen.layers import LAYERS, Layer
+
+SPECS = Path(__file__).parent / "specs"
+
+
+def load_cases() -> list[dict[str, Any]]:
+    """All cases of all files, in order; their names are unique."""
+    cases = []
+    for path in sorted(SPECS.glob("*.yaml")):
+        for case in yaml.safe_load(path.read_text(encoding="utf-8")):
+            cases.append({**case, "id": f"{path.stem}-{case['name']}"})
+    assert len({case["id"] for case in cases}) == len(cases)
+    return cases
+
+
+def layer_of(item: Any) -> Layer:
+    """A layer as a spec file has it."""
+    if isinstance(item, str):
+        item = {item: {}}
+    ((name, arguments),) = item.items()
+    cls = LAYERS[name]
+    if not isinstance(arguments, dict):
+        arguments = {next(iter(cls.kinds)): arguments}
+    return cls.from_arguments(arguments)
+
+
+def graph_of(case: dict[str, Any]) -> Model:
+    """The graph of a case; layers without a name are named by their place."""
+    layers = [layer_of(item) for item in case["layers"]]
+    for index, layer in enumerate(layers):
+        layer.name = layer.name or f"{layer.auto_name}_{index}"
+    dtype = case.get("dtype", "float32")
+    entry = input_type(case["input"], case.get("input_dtype", dtype), first_data_format(layers))
+    placed = [(layer.name, layer) for layer in layers]
+    return build_chain(case["name"], "input_layer", entry, placed, dtype)
