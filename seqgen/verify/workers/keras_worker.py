@@ -144,7 +144,8 @@ def export(request: Request) -> dict[str, Any]:
 
 def hello(request: Request) -> dict[str, Any]:
     """Who answers."""
-    return {"version": keras.__version__, "backend": keras.backend.backend()}
+    backend = keras.backend.backend()
+    return {"version": keras.__version__, "devices": [*keras.distribution.list_devices(), backend]}
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def run_file(request: Request) -> dict[str, Any]:
 def hello(request: Request) -> dict[str, Any]:
     """Who answers."""
     providers = onnxruntime.get_available_providers()
-    return {"version": onnxruntime.__version__, "providers": providers}
+    return {"version": onnxruntime.__version__, "devices": providers}
 
 
 if __name__ == "__main__":

@@ -109,7 +109,8 @@ def export(request: Request) -> dict[str, Any]:
 
 def hello(request: Request) -> dict[str, Any]:
     """Who answers."""
-    return {"version": torch.__version__, "cuda": torch.cuda.is_available()}
+    cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"version": torch.__version__, "devices": ["cpu", *cards]}
 
 
 if __name__ == "__main__":

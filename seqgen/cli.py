@@ -1,0 +1,200 @@
+"""The commands of `seqgen`. Each is a few lines over the public API."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seqgen.errors import SeqgenError
+
+SPEC = click.argument("spec", type=click.Path(path_type=Path))
+TARGET = click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=("keras", "torch", "onnx"),
+    show_default="all",
+    help="A framework to generate for; give it once for each.",
+)
+LAYOUT = click.option(
+    "--layout",
+    type=click.Choice(["native", "spec"]),
+    default="native",
+    show_default=True,
+    help="Of inputs and outputs: as the target's users expect, or as in the spec.",
+)
+OPSET = click.option(
+    "--opset", type=int, default=21, show_default=True, help="Version of the ONNX operators."
+)
+TEMPLATES = click.option(
+    "--templates",
+    type=click.Path(path_type=Path),
+    help="A folder of templates that stand before the packaged ones.",
+)
+
+
+class Commands(click.Group):
+    """Commands that end with one clear message and exit status 2 where the user is at fault."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except SeqgenError as error:
+            click.echo(f"error: {error}".replace("\n", "\n       "), err=True)
+            sys.exit(2)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="seqgen")
+def main() -> None:
+    """One Sequential spec in; Keras, PyTorch and ONNX programs out, proven equal."""
+
+
+def write(text: str, path: Path | None) -> None:
+    """Write a text to a file, if one was asked for."""
+    if path is not None:
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise SeqgenError(f"cannot write {path}: {error.strerror}") from None
+
+
+@main.command()
+@SPEC
+def show(spec: Path) -> None:
+    """Print the layers, shapes and parameter counts of SPEC."""
+    import seqgen
+
+    seqgen.load(spec).summary()
+
+
+@main.command()
+@SPEC
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The folder to write."
+)
+@TARGET
+@LAYOUT
+@OPSET
+@TEMPLATES
+@click.option("--force", is_flag=True, help="Overwrite files that seqgen did not write.")
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit with 1 if the folder is out of date."
+)
+def generate(spec: Path, out: Path, check: bool, force: bool, **options: Any) -> None:
+    """Write the programs of SPEC into a folder."""
+    import seqgen
+    from seqgen.generator import stale
+
+    model = seqgen.load(spec)
+    if check:
+        names = stale(model, out, **options)
+        if names:
+            click.echo(f"out of date in {out}: {', '.join(names)}", err=True)
+            sys.exit(1)
+        return
+    manifest = seqgen.generate(model, out, force=force, **options)
+    for name in sorted(manifest.files):
+        click.echo(out / name)
+
+
+@main.command()
+@SPEC
+@TARGET
+@LAYOUT
+@OPSET
+@TEMPLATES
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--exporters/--no-exporters", default=True, help="Run the frameworks' exporters too.")
+@click.option("--keras-python", help="The interpreter of the environment with Keras.")
+@click.option("--torch-python", help="The interpreter of the environment with PyTorch.")
+@click.option("--onnx-python", help="The interpreter of the environment with onnxruntime.")
+@click.option("--json", "as_json", type=click.Path(path_type=Path), help="Write a JSON report.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Write a JUnit report.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write an HTML report.")
+def verify(
+    spec: Path,
+    as_json: Path | None,
+    junit: Path | None,
+    html: Path | None,
+    keras_python: str | None,
+    torch_python: str | None,
+    onnx_python: str | None,
+    **options: Any,
+) -> None:
+    """Run the programs of SPEC and compare them with Keras; exit with 0 only if all are equal."""
+    import seqgen
+    from seqgen.verify import Pool
+
+    pythons = {"keras": keras_python, "torch": torch_python, "onnx": onnx_python}
+    model = seqgen.load(spec)
+    with Pool({name: path for name, path in pythons.items() if path}) as pool:
+        report = with_progress(
+            lambda progress: seqgen.verify(model, pool=pool, progress=progress, **options)
+        )
+    report.print()
+    for text, path in (
+        (report.to_json, as_json),
+        (report.to_junit, junit),
+        (report.to_html, html),
+    ):
+        write(text(), path)
+    if not report.ok:
+        sys.exit(1)
+
+
+def with_progress(run: Callable[[Callable[[str], None]], Any]) -> Any:
+    """Run something long with a spinner that tells where it is; silent outside a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return run(lambda text: None)
+    with console.status("starting") as status:
+        return run(status.update)
+
+
+@main.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="The spec file to write."
+)
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
+def import_(source: Path, out: Path, force: bool) -> None:
+    """Turn a Keras model (.keras, or its config as .json) into a spec, its weights beside it."""
+    from seqgen.importers import import_file
+
+    for path in import_file(source, out, force):
+        click.echo(path)
+
+
+@main.command()
+def layers() -> None:
+    """Print which layer each target can say."""
+    from seqgen.matrix import print_matrix
+
+    print_matrix()
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of specs."""
+    from seqgen.spec.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+def doctor() -> None:
+    """Print what is installed, and what each missing piece costs."""
+    from seqgen.doctor import print_report
+
+    print_report()
+
+
+if __name__ == "__main__":
+    main()
