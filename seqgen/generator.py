@@ -15,7 +15,7 @@ from seqgen.ir.graph import Model, Node
 from seqgen.layers.arguments import near_miss
 from seqgen.passes.layout import LAYOUTS, identity
 from seqgen.render import Rendering
-from seqgen.targets import TARGETS, Target
+from seqgen.targets import TARGETS, Target, all_targets, find_target
 from seqgen.targets.onnx import DEFAULT_OPSET, ir_version
 from seqgen.weights import Weights
 
@@ -45,9 +45,9 @@ class Options:
 
     def __post_init__(self) -> None:
         for target in self.targets:
-            if target not in TARGETS:
-                known = ", ".join(TARGETS)
-                hint = near_miss(target, TARGETS)
+            if find_target(target) is None:
+                known = ", ".join(all_targets())
+                hint = near_miss(target, all_targets())
                 raise SpecError(f"there is no target '{target}'{hint}; there are: {known}")
         if not self.targets:
             raise SpecError("no target was asked for")
@@ -127,7 +127,9 @@ def generate_programs(model: Model, options: Options, spec_text: str) -> Manifes
     files: dict[str, str] = {}
     targets: dict[str, Any] = {}
     for name in options.targets:
-        made = program(model, TARGETS[name], options)
+        target = find_target(name)
+        assert target is not None
+        made = program(model, target, options)
         files |= made.texts
         targets[name] = {
             "files": sorted(made.texts),

@@ -117,7 +117,7 @@ class Macros:
             modules.append(template.make_module(self._context))
         return modules
 
-    def find(self, family: str, name: str) -> Callable[..., str] | None:
+    def find(self, family: str, name: str) -> Any:
         """The macro of this name, None if there is none."""
         found = (getattr(module, name, None) for module in self._modules(family))
         return next((macro for macro in found if macro is not None), None)
@@ -134,7 +134,7 @@ class Macros:
     def any_layer(self, node: Node, *values: Any) -> str:
         """The text of a node by the target's macro for layers that have none of their own."""
         macro = self.find("any_layer", "layer")
-        if macro is None:
+        if macro is None or len(macro.arguments) != len(values) + 1:
             raise UnsupportedError(f"target '{self._target}' has no macro for {node.kind}")
         return Source(macro(node, *values).strip())
 
@@ -155,9 +155,9 @@ class _Numbered(jinja2.BaseLoader):
 
 
 @functools.cache
-def environment(overrides: Path | None = None) -> jinja2.Environment:
-    """The Jinja environment over the packaged templates, with a user's in front of them."""
-    folders = [folder for folder in (overrides, templates_folder()) if folder]
+def environment(*more: Path) -> jinja2.Environment:
+    """The Jinja environment over the packaged templates, with other folders in front of them."""
+    folders = [*more, templates_folder()]
     loaders = [_Numbered(i, jinja2.FileSystemLoader(f)) for i, f in enumerate(folders)]
     made = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),
@@ -186,6 +186,13 @@ def format_source(text: str) -> str:
     return black.format_str(text, mode=black.Mode())
 
 
+def template_folders(target: "Target", model: Model, overrides: Path | None) -> tuple[Path, ...]:
+    """The folders that stand before the packaged templates: the user's, then other packages'."""
+    layers = (getattr(node.layer, "templates", None) for node in model.nodes)
+    folders = (overrides, *layers, target.templates)
+    return tuple(dict.fromkeys(folder for folder in folders if folder is not None))
+
+
 class Rendering:
     """One file of a target in the making.
 
@@ -199,7 +206,7 @@ class Rendering:
     def __init__(
         self, target: "Target", model: Model, overrides: Path | None = None, **values: Any
     ) -> None:
-        self._jinja = environment(overrides)
+        self._jinja = environment(*template_folders(target, model, overrides))
         self._target = target
         recorders = {"use": Used(), "F": Used("F."), "np": Used("np.")}
         context = {"model": model, **recorders, **target.functions, **values}

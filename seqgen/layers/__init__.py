@@ -1,5 +1,8 @@
 """The layers of the Keras vocabulary, by name: `seqgen.layers.Dense(10)`."""
 
+import functools
+
+from seqgen import plugins
 from seqgen.layers import (  # noqa: F401  (defining a layer registers it)
     activation,
     convolution,
@@ -13,15 +16,27 @@ from seqgen.layers import (  # noqa: F401  (defining a layer registers it)
 from seqgen.layers.base import LAYERS, Layer, Weight
 
 
+@functools.cache
+def all_layers() -> dict[str, type[Layer]]:
+    """Every layer by name, those of other packages included."""
+    plugins.load("seqgen.layers", Layer)
+    return LAYERS
+
+
+def find_layer(name: str) -> type[Layer] | None:
+    """The layer of this name. Other packages are looked through only for a name not known yet."""
+    return LAYERS.get(name) or all_layers().get(name)
+
+
 def __getattr__(name: str) -> type[Layer]:
-    try:
-        return LAYERS[name]
-    except KeyError:
-        raise AttributeError(f"seqgen has no layer '{name}'") from None
+    layer = None if name.startswith("_") else find_layer(name)
+    if layer is None:
+        raise AttributeError(f"seqgen has no layer '{name}'")
+    return layer
 
 
 def __dir__() -> list[str]:
-    return sorted(LAYERS)
+    return sorted(all_layers())
 
 
-__all__ = ["LAYERS", "Layer", "Weight"]
+__all__ = ["LAYERS", "Layer", "Weight", "all_layers", "find_layer"]

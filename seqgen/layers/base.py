@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, dataclass_transform
 
@@ -82,11 +83,16 @@ class Layer:
             `any` (element-wise: keeps what comes), `spec` (the order of axes of the spec) or
             `channels_first` (the axis that `channel_axis` names stands behind the batch).
         family: The module that defines the layer, which is also the name of its template files.
+        keras_path: Where Keras has the layer, as `module:name`; empty for `keras.layers`. Layers
+            of other packages set it.
+        templates: The folder with the templates of a layer of another package.
     """
 
     rank: ClassVar[int] = 0
     layout: ClassVar[str] = "any"
     family: ClassVar[str] = ""
+    keras_path: ClassVar[str] = ""
+    templates: ClassVar[Path | None] = None
     kinds: ClassVar[dict[str, Kind]] = {}
 
     name: str | None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgen.errors import UnsupportedError
@@ -62,8 +63,10 @@ class Target:
         passes: From the spec's model to the one that the templates spell, by layout.
         weights: For each layer, its variables by their Keras name; one of `*` holds for every
             layer that has none of its own.
+        rewrites: Layers that a pass replaces by others, so that no macro spells them.
         refuses: Layers that the target cannot say, with the reason.
         functions: What the macros call, by name.
+        templates: The folder with the templates of a target of another package.
         page: Makes what the page of the program is given, from the lowered model.
     """
 
@@ -71,7 +74,9 @@ class Target:
     files: Mapping[str, str]
     passes: Mapping[str, tuple[Pass, ...]]
     weights: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)
+    rewrites: frozenset[str] = frozenset()
     refuses: Mapping[str, str] = field(default_factory=dict)
+    templates: Path | None = None
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     page: Callable[["Target", Model, "Macros"], dict[str, Any]] = lambda *_: {}
 

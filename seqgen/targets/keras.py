@@ -56,7 +56,20 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         """Name of the function of the program that calls an activation with its arguments."""
         return functions.setdefault(named, f"{named.name}_{len(functions) + 1}")
 
+    imports: dict[str, str] = {}
+
+    def class_of(layer: Layer) -> str:
+        """Name of the layer's class; one of another package is imported by the program."""
+        name = type(layer).__name__
+        if not layer.keras_path:
+            return f"layers.{name}"
+        module, _, name = layer.keras_path.partition(":")
+        imports[name] = module
+        return name
+
     return {
+        "imports": imports,
+        "class_of": class_of,
         "class_name": class_name(model.name),
         "entry": model.by_name[model.inputs[0]],
         "scope": scope_tree(model),

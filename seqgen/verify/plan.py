@@ -51,7 +51,7 @@ def oracle_layers(graph: Model) -> list[dict[str, Any]]:
     """The chain of layers for the oracle, each with the keys of its weights in order."""
     return [
         {
-            "class": node.kind,
+            "class": node.layer.keras_path or node.kind,
             "arguments": {**plain_arguments(node.layer), "dtype": graph.dtype},
             "weights": [weight.key for weight in node.weights],
         }

@@ -1,7 +1,7 @@
 """Runs Keras: the spec built straight from keras.layers (the oracle), and the generated program."""
 
 import functools
-import json
+import importlib
 from typing import Any
 
 import keras
@@ -30,7 +30,9 @@ def value(plain: Any) -> Any:
 def layer(plain: dict[str, Any]) -> keras.Layer:
     """A layer of the spec, made by Keras itself."""
     arguments = {name: value(item) for name, item in plain["arguments"].items()}
-    return getattr(keras.layers, plain["class"])(**arguments)
+    module, _, name = plain["class"].rpartition(":")
+    home = importlib.import_module(module) if module else keras.layers
+    return getattr(home, name)(**arguments)
 
 
 def on_device(device: str) -> Any:

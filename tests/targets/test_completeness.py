@@ -1,0 +1,43 @@
+"""Every layer has a macro in every target, or the target says why not."""
+
+import pytest
+
+from seqgen.layers import all_layers
+from seqgen.layers.objects import ACTIVATIONS
+from seqgen.matrix import macros_of, matrix
+from seqgen.targets import TARGETS
+from tests.cases import load_cases
+
+MATRIX = matrix()
+
+
+@pytest.mark.parametrize("layer", sorted(MATRIX))
+def test_layer_is_spelled_or_refused_with_a_reason(layer: str) -> None:
+    for target, reason in MATRIX[layer].items():
+        refused = TARGETS[target].refuses.get(layer)
+        assert reason is None or reason == refused, f"{target} {reason}"
+
+
+@pytest.mark.parametrize("layer", sorted(all_layers()))
+def test_layer_has_a_case(layer: str) -> None:
+    used = {name for case in load_cases() for item in case["layers"] for name in names(item)}
+    assert layer in used
+
+
+def names(item: object) -> list[str]:
+    """Names of the layers of an item of a case, wrapped ones included."""
+    if isinstance(item, str):
+        return [item]
+    assert isinstance(item, dict)
+    found = list(item)
+    for arguments in item.values():
+        inner = arguments.get("layer") if isinstance(arguments, dict) else None
+        found += names(inner) if inner else []
+    return found
+
+
+@pytest.mark.parametrize("target", ["torch", "onnx"])
+def test_every_activation_has_a_macro(target: str) -> None:
+    macros = macros_of(TARGETS[target], [])
+    missing = [name for name in ACTIVATIONS if macros.find("functions", name) is None]
+    assert missing == []
