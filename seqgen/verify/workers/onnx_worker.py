@@ -1,5 +1,7 @@
 """Runs ONNX under onnxruntime: the generated program's graph, and files that exporters wrote."""
 
+import inspect
+import os
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,28 @@ NO_KERNEL = ("NOT_IMPLEMENTED", "Could not find an implementation")
 DTYPES = {1: "float32", 10: "float16", 11: "float64", 6: "int32", 7: "int64"}
 
 
-def session(model: onnx.ModelProto | str, device: str) -> onnxruntime.InferenceSession:
-    """A session on the device asked for, and on no other."""
+# Where onnxruntime looks for weights that a graph in memory does not hold.
+EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+def session(
+    model: onnx.ModelProto | str, device: str, folder: str | None = None
+) -> onnxruntime.InferenceSession:
+    """A session on the device asked for, and on no other.
+
+    Args:
+        model: A graph, or the path of one.
+        device: `cpu` or `cuda`.
+        folder: The folder of the file that holds the weights of a graph, if it does not itself.
+    """
     provider = PROVIDERS[device]
     if provider not in onnxruntime.get_available_providers():
         raise NotHere(f"onnxruntime has no {provider} here")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
+    if folder is not None:
+        options.add_session_config_entry(EXTERNAL_FOLDER, folder)
     source = model if isinstance(model, str) else model.SerializeToString()
     settings: Any = provider
     if device == "cuda":
@@ -41,9 +57,7 @@ def run(made: onnxruntime.InferenceSession, arrays: list[np.ndarray]) -> list[li
     entry = made.get_inputs()[0]
     dtype = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2"}
     cast = dtype.get(entry.type)
-    return [
-        made.run(None, {entry.name: array.astype(cast) if cast else array}) for array in arrays
-    ]
+    return [made.run(None, {entry.name: array.astype(cast) if cast else array}) for array in arrays]
 
 
 def with_all_outputs(model: onnx.ModelProto) -> list[str]:
@@ -56,18 +70,26 @@ def with_all_outputs(model: onnx.ModelProto) -> list[str]:
     return [output.name for output in model.graph.output]
 
 
+def build(file: str, weights: str) -> tuple[onnx.ModelProto, str | None]:
+    """The graph of a generated program, and the folder of its weights if it does not hold them."""
+    build_model = load_program(file).build_model
+    if "data" not in inspect.signature(build_model).parameters:
+        return build_model(weights), None
+    return build_model(weights, f"{weights}.data"), os.path.dirname(weights)
+
+
 def run_program(request: Request) -> dict[str, Any]:
     """Run the graph of the generated program."""
-    model = load_program(request["file"]).build_model(request["weights"])
+    model, folder = build(request["file"], request["weights"])
     inputs = read_arrays(request["inputs"])
     if request["intermediate"]:
         order = {n: i for i, node in enumerate(model.graph.node) for n in node.output}
         names = with_all_outputs(model)
-        values = run(session(model, request["device"]), inputs[:1])[0]
+        values = run(session(model, request["device"], folder), inputs[:1])[0]
         pairs = sorted(zip(names, values, strict=True), key=lambda pair: order.get(pair[0], -1))
         write_arrays(request["output"], [value for _, value in pairs])
         return {"names": [name for name, _ in pairs]}
-    made = session(model, request["device"])
+    made = session(model, request["device"], folder)
     write_arrays(request["output"], [values[0] for values in run(made, inputs)])
     sizes = {t.name: int(np.prod(t.dims, dtype=int)) for t in model.graph.initializer}
     return {"counts": {"total": sum(sizes.values())}, "variables": sizes}
@@ -76,7 +98,9 @@ def run_program(request: Request) -> dict[str, Any]:
 def run_file(request: Request) -> dict[str, Any]:
     """Run an ONNX file."""
     made = session(request["file"], request["device"])
-    write_arrays(request["output"], [values[0] for values in run(made, read_arrays(request["inputs"]))])
+    write_arrays(
+        request["output"], [values[0] for values in run(made, read_arrays(request["inputs"]))]
+    )
     return {}
 
 
