@@ -151,7 +151,9 @@ class Store:
         dtype = "bfloat16" if node.attrs.get("dtype") == "bfloat16" else node.dtype.name
         # Only what is really in the file is read: a claimed shape costs nothing.
         if node.id.get_storage_size() < node.size * node.dtype.itemsize and node.chunks is None:
-            raise MismatchError(f"{self._label}: '{path}' claims shape {node.shape}, but is cut off")
+            raise MismatchError(
+                f"{self._label}: '{path}' claims shape {node.shape}, but is cut off"
+            )
         return Lazy(tuple(node.shape), dtype, lambda: self._read(node, path, dtype))
 
     def _read(self, node: Any, path: str, dtype: str) -> np.ndarray:

@@ -102,9 +102,8 @@ class Translator:
         return {
             key: value
             for key, value in translated.items()
-            if (key in cls.kinds or value not in (None, False)) and not self._is_default(
-                cls, key, value, defaults
-            )
+            if (key in cls.kinds or value not in (None, False))
+            and not self._is_default(cls, key, value, defaults)
         }
 
     def _is_default(self, cls: Any, key: str, value: Any, defaults: Plain) -> bool:

@@ -55,6 +55,6 @@ def test_command_is_installed(python: Path, tmp_path: Path) -> None:
 
 
 def test_types_travel(python: Path) -> None:
-    code = "import importlib.resources as r; print(r.files('seqgen').joinpath('py.typed').is_file())"
+    code = "from importlib.resources import files; print((files('seqgen') / 'py.typed').is_file())"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"

@@ -1,0 +1,75 @@
+"""What PyTorch users do with the program: compile it, export it, train it, freeze parts of it."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import seqgen
+from tests.renew import EXAMPLES
+
+torch = pytest.importorskip("torch")
+SPECS = sorted(EXAMPLES.glob("*.yaml"))
+
+
+def load(path: Path) -> ModuleType:
+    """Import a file under the name of its folder."""
+    spec = importlib.util.spec_from_file_location(path.parent.name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def batch(manifest: dict[str, Any], size: int) -> Any:
+    """A batch as the manifest describes the input; open sizes are 16."""
+    entry = manifest["targets"]["torch"]["inputs"][0]
+    sizes = [n if isinstance(n, int) else 16 for n in entry["shape"][1:]]
+    return torch.randn(size, *sizes, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module", params=SPECS, ids=lambda spec: spec.stem)
+def example(request: Any, tmp_path_factory: Any) -> tuple[Any, dict[str, Any]]:
+    """The model of an example's program, and its manifest."""
+    out = tmp_path_factory.mktemp("out") / request.param.stem
+    manifest = seqgen.generate(seqgen.load(request.param), out).to_dict()
+    return load(out / "torch_model.py").build_model().eval(), manifest
+
+
+def test_compiles_as_one_graph(example: tuple[Any, dict[str, Any]]) -> None:
+    model, manifest = example
+    x = batch(manifest, 3)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        assert torch.equal(compiled(x), model(x))
+
+
+def test_exports_with_an_open_batch(example: tuple[Any, dict[str, Any]]) -> None:
+    model, manifest = example
+    entry = manifest["targets"]["torch"]["inputs"][0]["shape"]
+    opened = {axis: torch.export.Dim.AUTO for axis, n in enumerate(entry) if not isinstance(n, int)}
+    exported = torch.export.export(model, (batch(manifest, 3),), dynamic_shapes=(opened,))
+    x = batch(manifest, 5)
+    with torch.no_grad():
+        assert torch.allclose(exported.module()(x), model(x), rtol=1e-5, atol=1e-6)
+
+
+def test_every_parameter_gets_a_gradient(example: tuple[Any, dict[str, Any]]) -> None:
+    model, manifest = example
+    model.train()
+    model(batch(manifest, 4)).square().sum().backward()
+    missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    model.zero_grad()
+    model.eval()
+    assert missing == []
+
+
+def test_models_do_not_share_state(example: tuple[Any, dict[str, Any]]) -> None:
+    model, _ = example
+    first, second = type(model)(), type(model)()
+    with torch.no_grad():
+        next(first.parameters()).fill_(7.0)
+    assert not torch.equal(next(first.parameters()), next(second.parameters()))
