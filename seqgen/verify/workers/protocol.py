@@ -4,6 +4,7 @@ A worker is run as a script and imports nothing of seqgen, so that it may live i
 where only its framework is installed.
 """
 
+import gc
 import importlib.util
 import json
 import os
@@ -62,6 +63,8 @@ def serve(handlers: dict[str, Handler]) -> None:
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    # What the framework's import made stays; without this each collection would walk over it.
+    gc.freeze()
     print(json.dumps({"ok": True, "ready": True}), file=channel, flush=True)
     for line in sys.stdin:
         print(json.dumps(answer(handlers, line)), file=channel, flush=True)
