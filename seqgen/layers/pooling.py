@@ -1,8 +1,9 @@
 """Pooling over windows, over everything, and to a given size."""
 
+from dataclasses import replace
 from typing import Any
 
-from seqgen.ir.types import TensorType
+from seqgen.ir.types import Permutation, TensorType
 from seqgen.layers.arguments import BOOLEAN, DATA_FORMAT, SPATIAL, arg, choice, optional
 from seqgen.layers.objects import NAME
 from seqgen.layers.spatial import _Spatial, _Windowed
@@ -77,8 +78,23 @@ class AveragePooling3D(_Pooling):
 
 
 class _GlobalPooling(_Spatial):
+    # It reduces axes wherever they are, but a model that starts with it takes channels first.
+    layout = "any"
+    entry = "channels_first"
+    any_order = False
+
     data_format: str = arg(DATA_FORMAT, None)
     keepdims: bool = arg(BOOLEAN, False)
+
+    @property
+    def reduced_axes(self) -> tuple[int, ...]:
+        """The axes that vanish or become 1."""
+        start = 2 if self.data_format == "channels_first" else 1
+        return tuple(range(start, start + self.rank))
+
+    def relayout(self, perm: Permutation) -> "_GlobalPooling":
+        first = perm.index(self.channel_axis(len(perm))) == 1
+        return replace(self, data_format="channels_first" if first else "channels_last")
 
     def output_type(self, x: TensorType) -> TensorType:
         if self.keepdims:

@@ -33,6 +33,8 @@ def entry_layout(model: Model, entry: Node) -> Permutation:
         node = reached.pop(0)
         rank = entry.type.rank
         perm = wanted(node, rank)
+        if perm is None and getattr(node.layer, "entry", "") == "channels_first":
+            perm = channels_first_perm(rank, node.layer.channel_axis(rank))
         if perm is not None:
             return perm
         if node.name not in seen and node.type.rank == rank:

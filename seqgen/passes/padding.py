@@ -5,12 +5,21 @@ from dataclasses import replace
 
 from seqgen.ir.graph import Model, Node, Pad, Pads, SamePad
 from seqgen.ir.types import Dim
-from seqgen.layers.convolution import _Windowed
+from seqgen.layers.pooling import _Pooling
+from seqgen.layers.spatial import _Windowed
 
 
-def same_pads(size: Dim | None, window: int, stride: int, dilation: int) -> tuple[int, int] | None:
+def spans(layer: _Windowed) -> tuple[int, ...]:
+    """How far a window reaches along each spatial axis, its holes included."""
+    dilations = getattr(layer, "dilation_rate", (1,) * layer.rank)
+    return tuple(
+        (window - 1) * dilation + 1
+        for window, dilation in zip(layer.window, dilations, strict=True)
+    )
+
+
+def same_pads(size: Dim | None, span: int, stride: int) -> tuple[int, int] | None:
     """Amounts of `same` padding along one axis; the odd one goes after. None if it is open."""
-    span = (window - 1) * dilation + 1
     if stride == 1:
         total = span - 1
     elif isinstance(size, int):
@@ -27,13 +36,12 @@ def explicit_padding(model: Model) -> Model:
         layer = node.layer
         if not isinstance(layer, _Windowed) or not hasattr(layer, "padding"):
             return None
-        dilations = getattr(layer, "dilation_rate", (1,) * layer.rank)
         if layer.padding == "valid":
             return [replace(node, pads=((0, 0),) * layer.rank)]
         if layer.padding == "causal":
-            return [replace(node, pads=(((layer.window[0] - 1) * dilations[0], 0),))]
+            return [replace(node, pads=((spans(layer)[0] - 1, 0),))]
         sizes = layer.spatial_sizes(model.input_of(node).type)
-        amounts = tuple(map(same_pads, sizes, layer.window, layer.strides, dilations))
+        amounts = tuple(map(same_pads, sizes, spans(layer), layer.strides))
         return [replace(node, pads="dynamic" if None in amounts else amounts)]
 
     return model.rewrite(pads)
@@ -47,18 +55,21 @@ def is_symmetric(pads: Pads) -> bool:
 def pad_outside(model: Model) -> Model:
     """Give padding that an operator with one amount per axis cannot say a node of its own.
 
-    Average pooling keeps its own, since it leaves the padding out of the count.
+    Pooling can say known amounts itself, and average pooling keeps those that are open too,
+    since it leaves the padding out of the count.
     """
 
     def outside(node: Node) -> list[Node] | None:
-        if node.pads is None or node.kind.startswith("Average"):
+        if not isinstance(node.layer, _Windowed) or node.pads is None:
             return None
-        if node.pads != "dynamic" and is_symmetric(node.pads):
+        if node.pads != "dynamic" and (isinstance(node.layer, _Pooling) or is_symmetric(node.pads)):
+            return None
+        if node.kind.startswith("Average"):
             return None
         layer, source = node.layer, model.input_of(node)
         value = -math.inf if node.kind.startswith("Max") else 0.0
         if node.pads == "dynamic":
-            pad, sizes = SamePad(layer.window, layer.strides, value), (None,) * layer.rank
+            pad, sizes = SamePad(spans(layer), layer.strides, value), (None,) * layer.rank
         else:
             pad = Pad(node.pads, value)
             sizes = tuple(

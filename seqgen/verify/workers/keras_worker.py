@@ -1,15 +1,18 @@
 """Runs Keras: the spec built straight from keras.layers (the oracle), and the generated program."""
 
+import contextlib
 import functools
 import importlib
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
-from protocol import NotHere, Request, load_program, read_arrays, serve, write_arrays
+from protocol import NotHere, Request, load_program, noting, read_arrays, serve, write_arrays
 from safetensors.numpy import load_file
 
-MODULES = ("activations", "initializers", "regularizers", "constraints")
+# As it is, while the trace of a program puts another in its place.
+Sequential = keras.Sequential
 
 
 def value(plain: Any) -> Any:
@@ -59,19 +62,36 @@ def to_numpy(tensor: Any) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else np.asarray(array)
 
 
+def runnable(part: Any, x: Any) -> Any:
+    """A model or layer as it can be called on `x` here.
+
+    TensorFlow has no CPU kernels for convolutions with channels first, for dilated transposed
+    ones and some more. XLA has, and compiles just what Keras calls.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return part
+    import tensorflow as tf
+
+    try:
+        part(x[:1], training=False)
+    except tf.errors.OpError:
+        return tf.function(part, jit_compile=True, autograph=False)
+    return part
+
+
 def results(model: Any, request: Request) -> list[np.ndarray]:
     """Outputs for each input; in training mode also all variables after that."""
-    inputs = read_arrays(request["inputs"])
+    inputs = [keras.ops.convert_to_tensor(x) for x in read_arrays(request["inputs"])]
     with on_device(request["device"]):
-        arrays = [to_numpy(model(x, training=False)) for x in inputs]
+        run = runnable(model, inputs[0])
+        arrays = [to_numpy(run(x, training=request["training"])) for x in inputs]
         if request["training"]:
-            arrays = [to_numpy(model(x, training=True)) for x in inputs]
             arrays += [to_numpy(w) for w in model.weights]
     return arrays
 
 
-def oracle(request: Request) -> dict[str, Any]:
-    """The spec as a chain of Keras layers, with the weights of a file in their order."""
+def chain(request: Request) -> tuple[Any, list[Any], list[Any]]:
+    """The spec as a chain of Keras layers: the input, the layers and the tensors they give."""
     keras.backend.clear_session()
     entry = keras.Input(request["shape"], dtype=request["dtype"])
     x, layers, outputs = entry, [], []
@@ -84,27 +104,44 @@ def oracle(request: Request) -> dict[str, Any]:
     for made, plain in zip(layers, request["layers"], strict=True):
         for variable, key in zip(made.weights, plain["weights"], strict=True):
             variable.assign(values[key])
+    return entry, layers, outputs
+
+
+def oracle(request: Request) -> dict[str, Any]:
+    """What the spec gives, with the weights of a file."""
+    entry, _, outputs = chain(request)
     model = keras.Model(entry, outputs[-1])
-    if request["intermediate"]:
-        model = keras.Model(entry, outputs)
-        x = read_arrays(request["inputs"])[0]
-        with on_device(request["device"]):
-            made = model(x, training=False)
-        write_arrays(request["output"], [to_numpy(t) for t in made])
-        return {}
     write_arrays(request["output"], results(model, request))
     keys = [key for plain in request["layers"] for key in plain["weights"]]
     return {"counts": counts(model.weights), "state": keys}
 
 
-def leaves(model: Any) -> list[Any]:
-    """The layers of a model, those of nested models in their place."""
+def traced_inputs(request: Request) -> list[Any]:
+    """The input to watch, in training mode after all that change the variables before it."""
+    arrays = read_arrays(request["inputs"])[: request["index"] + 1]
+    tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
+    return tensors if request["training"] else tensors[-1:]
+
+
+def oracle_trace(request: Request) -> dict[str, Any]:
+    """What every layer of the spec gives."""
+    entry, _, outputs = chain(request)
+    model, inputs = keras.Model(entry, outputs), traced_inputs(request)
+    with on_device(request["device"]):
+        run = runnable(model, inputs[0])
+        made = [run(x, training=request["training"]) for x in inputs][-1]
+    write_arrays(request["output"], [to_numpy(t) for t in made])
+    return {}
+
+
+def leaves(model: Any, path: str = "") -> list[tuple[str, Any]]:
+    """The layers of a model with their paths, those of nested models in their place."""
     found = []
     for item in model.layers:
         if isinstance(item, keras.Model):
-            found += leaves(item)
+            found += leaves(item, f"{path}{item.name}/")
         elif not isinstance(item, keras.layers.InputLayer):
-            found.append(item)
+            found.append((path + item.name, item))
     return found
 
 
@@ -120,19 +157,40 @@ def built(request: Request) -> Any:
 def run_program(request: Request) -> dict[str, Any]:
     """Run the generated program."""
     model = built(request)
-    if request["intermediate"]:
-        x = read_arrays(request["inputs"])[0]
-        tensor, arrays = keras.ops.convert_to_tensor(x), []
-        with on_device(request["device"]):
-            for item in leaves(model):
-                tensor = item(tensor)
-                arrays.append(to_numpy(tensor))
-        write_arrays(request["output"], arrays)
-        return {"names": [item.name for item in leaves(model)]}
     write_arrays(request["output"], results(model, request))
     variables = {w.path.removeprefix(f"{model.name}/"): w for w in model.weights}
     sizes = {path: int(np.prod(w.shape, dtype=int)) for path, w in variables.items()}
-    return {"counts": counts(model.weights), "variables": sizes, "state": list(sizes)}
+    trainable = [path for path, w in variables.items() if w.trainable]
+    said = {"counts": counts(model.weights), "trainable": trainable}
+    return {**said, "variables": sizes, "state": list(sizes)}
+
+
+def longest(layers: list[Any], **arguments: Any) -> Any:
+    """A Sequential of as many of the layers as can be built one after the other."""
+    for count in range(len(layers), 1, -1):
+        with contextlib.suppress(Exception):
+            return Sequential(layers[:count], **arguments)
+    return Sequential(layers[:1], **arguments)
+
+
+def trace(request: Request) -> dict[str, Any]:
+    """What every layer of the program gives, as far as it comes, and what goes wrong."""
+    evidence: list[str] = []
+    found: dict[str, np.ndarray] = {}
+    keras.backend.clear_session()
+    with noting(evidence, request["file"]):
+        program = load_program(request["file"])
+        with mock.patch.object(keras, "Sequential", longest):
+            model = program.build_model()
+        with noting(evidence, request["file"]):
+            program.load_weights(model, request["weights"])
+        with on_device(request["device"]):
+            for tensor in traced_inputs(request):
+                for name, item in leaves(model):
+                    tensor = runnable(item, tensor)(tensor, training=request["training"])
+                    found[name] = to_numpy(tensor)
+    write_arrays(request["output"], list(found.values()))
+    return {"names": list(found), "evidence": evidence}
 
 
 def export(request: Request) -> dict[str, Any]:
@@ -151,4 +209,5 @@ def hello(request: Request) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve({"hello": hello, "oracle": oracle, "program": run_program, "export": export})
+    handlers = {"oracle": oracle, "oracle_trace": oracle_trace, "program": run_program}
+    serve({"hello": hello, "trace": trace, "export": export, **handlers})
