@@ -78,15 +78,17 @@ def as_class(
     taken.add(name)
     steps: list[Step] = []
     names: dict[str, str] = {}
+    attributes: set[str] = set()
     for item in scope.items:
         if isinstance(item, Scope):
-            inner = identifier(item.path[-1], names.values())
-            names["/".join(item.path)] = inner
+            inner = names["/".join(item.path)] = identifier(item.path[-1], attributes)
+            attributes.add(inner)
             steps.append(Step(tuple(item.nodes), as_class(model, item, is_module, still, taken, inner)))
             continue
         if is_module(item):
             leaf = item.source.rpartition("/")[2] + (f"_{item.part}" if item.part else "")
-            names[item.name] = identifier(leaf, names.values())
+            names[item.name] = identifier(leaf, attributes)
+            attributes.add(names[item.name])
         if steps and not steps[-1].submodule and _nests(item, steps[-1].last):
             steps[-1] = Step((*steps[-1].nodes, item))
         else:
