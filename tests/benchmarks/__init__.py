@@ -1,0 +1,1 @@
+"""Ratios against live alternatives, measured in one run: `python -m tests.benchmarks [name...]`."""
