@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from seqgen.bytecode import template_cache
 from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Node
 from seqgen.ir.scopes import Scope
@@ -29,6 +30,8 @@ def templates_folder() -> Path:
 
 def literal(value: Any) -> str:
     """A value as Python source. Infinities have no literal; templates spell them."""
+    if isinstance(value, Source):
+        return value
     if isinstance(value, (list, tuple)):
         inner = ", ".join(map(literal, value))
         if isinstance(value, list):
@@ -166,6 +169,9 @@ def environment(*more: Path) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         extensions=["jinja2.ext.do"],
+        # Nothing is computed ahead of time, so that compiled templates hang on their texts only.
+        optimized=False,
+        bytecode_cache=template_cache(Path(__file__)),
     )
     made.filters.update(
         py=literal, scalar=scalar, shape=shape_comment, identifier=identifier, source=Source
