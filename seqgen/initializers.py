@@ -241,3 +241,10 @@ def draw_telling(spec: Weight, rng: Generator, dtype: str = "float32") -> np.nda
     if np.issubdtype(kind, np.integer):
         return rng.integers(1, 100, spec.shape).astype(kind)
     return fill(_telling_sampler(spec, rng), spec.shape, kind)
+
+
+def __getattr__(name: str) -> Any:
+    """An initializer by its Keras name, as layers take it: `HeNormal(seed=1)`."""
+    from seqgen.spec.functions import find
+
+    return find("initializers", name)

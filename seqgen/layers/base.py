@@ -19,6 +19,7 @@ from seqgen.layers.arguments import (
     short,
 )
 from seqgen.layers.objects import NAME, REGULARIZER, Named, to_snake_case
+from seqgen.layers.state import Stateful
 
 LAYERS: dict[str, type["Layer"]] = {}
 
@@ -71,7 +72,7 @@ def _invalid(kind: Kind, value: Any, error: Exception) -> str:
 
 
 @dataclass_transform(field_specifiers=(arg,), eq_default=False)
-class Layer:
+class Layer(Stateful):
     """A layer of the Keras vocabulary.
 
     Subclasses declare their arguments in Keras's order with `arg(kind, default)` and are

@@ -1,0 +1,104 @@
+"""What a model computes, by its own ONNX program under onnxruntime: no framework is needed."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqgen.errors import SeqgenError, SpecError, UnsupportedError
+from seqgen.ir.graph import Model
+from seqgen.ir.types import TensorType
+from seqgen.weights import Weights
+
+if TYPE_CHECKING:
+    from seqgen.spec.sequential import Sequential
+
+# Beyond this, a model does not fit into one message of the format.
+LARGEST_MESSAGE = 1_500_000_000
+
+
+def evaluate(model: "Sequential", x: np.ndarray) -> np.ndarray:
+    """The result of a built model for a batch.
+
+    Args:
+        model: The model. Its session is kept until the model or its weights change.
+        x: The batch, in the spec's layout; it is cast to the dtype of the model's input.
+
+    Raises:
+        SpecError: The batch does not fit the input.
+        UnsupportedError: onnxruntime does not compute in the model's dtype.
+    """
+    state = (model.changed(), max((v.changed for v in model.variables), default=0))
+    if model._session is None or model._session[0] != state:
+        graph, store = model.graph(), model.store()
+        model._session = (state, graph.by_name[graph.inputs[0]].type, start(graph, store))
+    _, entry, session = model._session
+    batch = _fitted(model, entry, x)
+    name = session.get_inputs()[0].name
+    try:
+        (result,) = session.run(None, {name: batch})
+    except Exception as error:
+        raise SeqgenError(f"{model.label}: onnxruntime: {_first_line(error)}") from None
+    return result
+
+
+def _fitted(model: "Sequential", entry: TensorType, x: np.ndarray) -> np.ndarray:
+    if x.dtype.kind not in "biuf" and x.dtype.name != "bfloat16":
+        raise SpecError(f"{model.label}: expected an array of numbers, received {x.dtype}")
+    sizes = zip(entry.keras_shape, x.shape, strict=False)
+    if x.ndim != entry.rank or any(known not in (None, size) for known, size in sizes):
+        expected = entry.keras_shape
+        raise SpecError(f"{model.label}: expected an input {expected}, received {x.shape}")
+    return np.ascontiguousarray(x, dtype=entry.dtype)
+
+
+def start(graph: Model, weights: Weights) -> Any:
+    """A session that runs a graph with its weights, inputs and outputs in the spec's layout.
+
+    Raises:
+        UnsupportedError: The graph cannot be said in ONNX, or not in the model's dtype.
+    """
+    import onnxruntime
+
+    if graph.dtype == "bfloat16":
+        raise UnsupportedError("onnxruntime takes no bfloat16 arrays; evaluate in float32")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory() as folder:
+        source = _model_file(graph, weights, Path(folder))
+        try:
+            return onnxruntime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise UnsupportedError(f"onnxruntime: {_first_line(error)}") from None
+
+
+def _model_file(graph: Model, weights: Weights, folder: Path) -> bytes | str:
+    """The model as onnxruntime takes it: its bytes, or the path of a file if they are too many."""
+    import onnx
+
+    path = folder / "weights.safetensors"
+    weights.save(path)
+    model = _program(graph)["build_model"](str(path))
+    if weights.nbytes < LARGEST_MESSAGE:
+        return bytes(model.SerializeToString())
+    file = folder / "model.onnx"
+    onnx.save_model(model, file, save_as_external_data=True, location="model.data")
+    return str(file)
+
+
+def _program(graph: Model) -> dict[str, Any]:
+    from seqgen.generator import Options, program
+    from seqgen.targets import TARGETS
+
+    options = Options(targets=("onnx",), layout="spec")
+    (text,) = program(graph, TARGETS["onnx"], options).texts.values()
+    names: dict[str, Any] = {"__name__": "onnx_model"}
+    exec(compile(text, "onnx_model.py", "exec"), names)
+    return names
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,104 @@
+"""Names of layers and models: which are allowed, and those that Keras gives by itself."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from seqgen.errors import Fault, SpecError
+from seqgen.layers.arguments import short
+from seqgen.layers.base import Layer
+
+if TYPE_CHECKING:
+    from seqgen.spec.stack import Item, Stack
+
+LONGEST_NAME = 200
+
+
+def name_fault(name: object) -> str | None:
+    """What is wrong with a name, if anything.
+
+    A slash separates the names of nested models; what cannot be printed has no place in programs.
+    """
+    if not isinstance(name, str) or not name:
+        return f"expected a string that is not empty, received {short(name)}"
+    if len(name) > LONGEST_NAME:
+        return f"expected at most {LONGEST_NAME} characters, received {len(name)}: {short(name)}"
+    if "/" in name:
+        return f"expected a name without a slash, received {short(name)}"
+    if not name.isprintable() or name != name.strip():
+        return f"expected printable characters between no outer spaces, received {short(name)}"
+    return None
+
+
+def check_name(name: object, label: str) -> None:
+    """Raise a `SpecError` if a name is not allowed."""
+    message = name_fault(name)
+    if message:
+        raise SpecError(Fault(message, "name", label))
+
+
+def auto_name(base: str, counts: Counter[str], taken: Collection[str]) -> str:
+    """The next name of a class: `dense`, `dense_1` ...; one that is taken is left out."""
+    while True:
+        number = counts[base]
+        counts[base] += 1
+        name = f"{base}_{number}" if number else base
+        if name not in taken:
+            return name
+
+
+def _unnamed(item: "Item", home: "Stack") -> "Iterator[tuple[Item, Stack]]":
+    """What is to be named for an item that is added to `home`, each with the model around it.
+
+    A model's own numbers hold until it becomes part of another one, whose numbers go on.
+    """
+    if isinstance(item, Layer):
+        if item.name is None:
+            yield item, home
+    elif not item.adopted:
+        yield from _numbered(item)
+        if item._auto:
+            yield item, home
+
+
+def _numbered(model: "Stack") -> "Iterator[tuple[Item, Stack]]":
+    for item in model.layers:
+        if not isinstance(item, Layer):
+            yield from _numbered(item)
+        if item._auto:
+            yield item, model
+
+
+def _claim(item: "Item", home: "Stack") -> None:
+    """Enter an item that has a name under it; one that was chosen here may give way."""
+    check_name(item.name, type(item).__name__)
+    if item.name in home.names and item._auto:
+        item.name = auto_name(item.auto_name, home.counts, home.names)
+    entry = home.declared.name if home.declared else None
+    if item.name in home.names or item.name == entry:
+        message = f"the name '{item.name}' is taken; all layers of a model need unique names"
+        raise SpecError(Fault(message, "name", item.label))
+    home.names[str(item.name)] = item
+
+
+def name_all(items: "list[Item]", home: "Stack") -> None:
+    """Name new items of a model in the order in which they were made, as Keras does.
+
+    Raises:
+        SpecError: Two have the same name, or one has a name that is not allowed.
+    """
+    fresh = [pair for item in items for pair in _unnamed(item, home)]
+    unnamed = {id(item) for item, _ in fresh}
+    for item in items:
+        if id(item) not in unnamed:
+            _claim(item, home)
+    for item, around in fresh:
+        if around.names.get(item.name or "") is item:
+            del around.names[item.name or ""]
+    for item, around in sorted(fresh, key=lambda pair: pair[0]._made):
+        item.name = auto_name(item.auto_name, home.counts, around.names)
+        item._auto = True
+        around.names[item.name] = item
+    for item in items:
+        if not isinstance(item, Layer):
+            item.adopted = True

@@ -1,0 +1,300 @@
+"""From located values to a model; every fault on the way is noted, with its place."""
+
+import functools
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from seqgen.errors import Fault, SpecError
+from seqgen.layers import LAYERS, find_layer
+from seqgen.layers.arguments import BOOLEAN, DTYPE, Kind, near_miss, short
+from seqgen.layers.base import Layer
+from seqgen.spec.entry import INPUT_NAME, Input
+from seqgen.spec.flatten import flatten, graph_of
+from seqgen.spec.located import Faults, Located
+from seqgen.spec.names import LONGEST_NAME, name_fault
+from seqgen.spec.sequential import Sequential
+from seqgen.spec.stack import Item
+from seqgen.spec.steps import Misfit
+from seqgen.spec.writer import VERSION, first_argument
+
+MODEL_KEYS = ("name", "input", "dtype", "trainable", "layers")
+TOP_KEYS = ("seqgen", *MODEL_KEYS, "weights", "$schema")
+INPUT_KEYS = ("shape", "dtype", "name")
+
+
+@functools.cache
+def _near_layer(name: str) -> str:
+    return near_miss(name[:LONGEST_NAME], [*LAYERS, "Sequential"])
+
+
+def _near(name: str, known: Any) -> str:
+    return near_miss(name[:LONGEST_NAME], known)
+
+
+class Reader:
+    """Reads one spec.
+
+    Args:
+        faults: Takes what is wrong.
+    """
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._places: dict[int, tuple[str, Located]] = {}
+
+    def read(self, root: Located | None) -> tuple[Sequential | None, str | None]:
+        """The model, None if there are faults, and the path of its weights."""
+        if root is None or root.value is None:
+            self._faults.add("it is empty; expected a spec with the keys seqgen, input and layers")
+            return None, None
+        if not isinstance(root.value, dict):
+            message = f"expected a spec with keys such as layers, received {short(root.value)}"
+            self._faults.add(message, root.line)
+            return None, None
+        self._check_keys(root, TOP_KEYS, None)
+        self._check_version(root)
+        model = self._model(root, "", None)
+        weights = root.value.get("weights")
+        if weights is not None and not (isinstance(weights.value, str) and weights.value):
+            message = f"expected the path of a weights file, received {short(weights.plain)}"
+            self._faults.add(Fault(message, "weights"), weights.line)
+        if model is not None and not self._faults:
+            self._check_whole(model)
+        return model, weights.value if weights is not None else None
+
+    def _check_keys(self, item: Located, known: tuple[str, ...], layer: str | None) -> None:
+        for key, value in item.value.items():
+            if key not in known:
+                listed = ", ".join(name for name in known if name[0] != "$")
+                hint = _near(key, known) or f"; there are: {listed}"
+                self._faults.add(Fault(f"there is no such key{hint}", key[:60], layer), value.line)
+
+    def _check_version(self, root: Located) -> None:
+        version = root.value.get("seqgen")
+        if version is None:
+            message = f"expected {VERSION}, the version of the format, but it is missing"
+            self._faults.add(Fault(message, "seqgen"), root.line)
+        elif version.value is True or version.value != VERSION:
+            message = f"expected {VERSION}, the version of the format, received "
+            self._faults.add(Fault(message + short(version.plain), "seqgen"), version.line)
+
+    # Models
+
+    def _model(self, item: Located, prefix: str, label: str | None) -> Sequential | None:
+        """A model with all its layers; None if there are faults in it.
+
+        Args:
+            item: What is said of it.
+            prefix: Of the places of its layers.
+            label: How errors name it; None for the outermost.
+        """
+        clean = not self._faults
+        name = self._name(item, label or "the model")
+        dtype = self._value(item, "dtype", DTYPE, label)
+        trainable = self._value(item, "trainable", BOOLEAN, label)
+        entry = self._entry(item, label)
+        layers = self._layers(item, prefix, label)
+        self._check_names(layers, entry)
+        known = layers[: layers.index(None)] if None in layers else layers
+        if not known or (item.value.get("input") is not None and entry is None):
+            return None
+        if not clean or self._faults:
+            name = None
+        try:
+            return Sequential(
+                [entry, *known] if entry else known,
+                trainable=trainable is not False,
+                name=name,
+                dtype=dtype,
+            )
+        except SpecError as error:
+            self._misfit(error, known, prefix)
+            return None
+
+    def _misfit(self, error: SpecError, layers: Any, prefix: str) -> None:
+        """Note that a layer does not fit its input."""
+        where, line = "", None
+        for index in error.index if isinstance(error, Misfit) else ():
+            layer: Item = layers[index]
+            layers = layer.layers if not isinstance(layer, Layer) else ()
+            where, item = self._places[id(layer)]
+            line = item.line
+            where = f"{where} {layer.label}"
+        if not where and self._faults:
+            # Names that are wrong were noted before.
+            return
+        for fault in error.faults:
+            argument = self._argument_line(item, fault.argument) if where else None
+            self._faults.add(replace(fault, layer=where or fault.layer), argument or line)
+
+    def _argument_line(self, item: Located, argument: str | None) -> int | None:
+        (arguments,) = item.value.values() if isinstance(item.value, dict) else (item,)
+        if isinstance(arguments.value, dict) and argument in arguments.value:
+            return arguments.value[argument].line
+        return item.line
+
+    def _check_whole(self, model: Sequential) -> None:
+        """What shows only when the whole model is there."""
+        plain = all("." not in leaf.path and leaf.trainable for leaf in flatten(model))
+        own = {leaf.layer.dtype for leaf in flatten(model)} - {None}
+        entry = model.declared
+        same = entry is None or entry.dtype in (None, model.dtype or "float32")
+        if model.built and not (plain and same and own <= {model.dtype}):
+            try:
+                graph_of(model)
+            except SpecError as error:
+                for fault in error.faults:
+                    self._faults.add(fault)
+
+    def _value(self, item: Located, key: str, kind: Kind, label: str | None) -> Any:
+        given = item.value.get(key)
+        if given is None:
+            return None
+        try:
+            return kind.parse(given.plain, 0)
+        except (TypeError, ValueError) as error:
+            message = f"expected {kind.expected}, received {short(given.plain)}{_hint(error)}"
+            self._faults.add(Fault(message, key, label), given.line)
+            return None
+
+    def _name(self, item: Located, label: str) -> str | None:
+        name = item.value.get("name")
+        if name is None:
+            return None
+        message = name_fault(name.value)
+        if message:
+            self._faults.add(Fault(message, "name", label), name.line)
+            return None
+        return str(name.value)
+
+    def _entry(self, item: Located, label: str | None) -> Input | None:
+        given = item.value.get("input")
+        if given is None:
+            return None
+        if isinstance(given.value, list):
+            given = Located({"shape": given}, given.line)
+        where = f"{label}, input" if label else "input"
+        if not isinstance(given.value, dict):
+            message = f"expected a shape, or keys such as shape, received {short(given.plain)}"
+            self._faults.add(Fault(message, None, where), given.line)
+            return None
+        self._check_keys(given, INPUT_KEYS, where)
+        if given.value.get("shape", Located(None)).value is None:
+            message = "expected the sizes without the batch, null for an open one; it is missing"
+            self._faults.add(Fault(message, "shape", where), given.line)
+            return None
+        arguments = {key: v.plain for key, v in given.value.items() if key in INPUT_KEYS}
+        try:
+            return Input(**arguments)
+        except SpecError as error:
+            for fault in error.faults:
+                line = given.value.get(fault.argument, given).line
+                self._faults.add(replace(fault, layer=where), line)
+            return None
+
+    # Layers
+
+    def _layers(self, item: Located, prefix: str, label: str | None) -> "list[Item | None]":
+        given = item.value.get("layers")
+        if given is None or not isinstance(given.value, list) or not given.value:
+            received = "it is missing" if given is None else f"received {short(given.plain)}"
+            message = f"expected a list of at least one layer, {received}"
+            line = item.line if given is None else given.line
+            self._faults.add(Fault(message, "layers", label), line)
+            return []
+        made: list[Item | None] = []
+        for index, part in enumerate(given.value):
+            if self._faults.full:
+                break
+            layer = self._layer(part, f"{prefix}layers[{index}]")
+            if layer is not None:
+                self._places[id(layer)] = (f"{prefix}layers[{index}]", part)
+            made.append(layer)
+        return made
+
+    def _layer(self, item: Located, where: str) -> "Item | None":
+        """A layer: its name, or `{name: arguments}`."""
+        if isinstance(item.value, str):
+            name, arguments = item.value, Located({}, item.line)
+        elif isinstance(item.value, dict) and len(item.value) == 1:
+            ((name, arguments),) = item.value.items()
+        else:
+            self._no_layer(item, where)
+            return None
+        if name == "Sequential":
+            return self._nested(arguments, where)
+        kind = find_layer(name) if name.isidentifier() else None
+        if kind is None:
+            message = f"there is no such layer{_near_layer(name)}"
+            self._faults.add(Fault(message, None, f"{where} {short(name)}"), item.line)
+            return None
+        return self._read_layer(kind, arguments, where)
+
+    def _no_layer(self, item: Located, where: str) -> None:
+        message = f"expected a layer, or {{layer: arguments}}, received {short(item.plain)}"
+        if isinstance(item.value, dict) and len(item.value) > 1:
+            first, *rest = item.value
+            if find_layer(first[:LONGEST_NAME]) or first == "Sequential":
+                message = f"indent its arguments ({', '.join(rest)[:60]}) deeper than the layer"
+        self._faults.add(Fault(message, None, where), item.line)
+
+    def _nested(self, arguments: Located, where: str) -> Sequential | None:
+        if isinstance(arguments.value, list):
+            arguments = Located({"layers": arguments}, arguments.line)
+        name = arguments.value.get("name") if isinstance(arguments.value, dict) else None
+        label = f"{where} Sequential" + (f" {short(name.value)}" if name else "")
+        if not isinstance(arguments.value, dict):
+            message = f"expected keys such as layers, received {short(arguments.plain)}"
+            self._faults.add(Fault(message, None, label), arguments.line)
+            return None
+        self._check_keys(arguments, MODEL_KEYS, label)
+        return self._model(arguments, f"{where}.", label)
+
+    def _read_layer(self, kind: type[Layer], arguments: Located, where: str) -> Layer | None:
+        label = f"{where} {kind.__name__}"
+        if not isinstance(arguments.value, dict):
+            first = first_argument(kind)
+            if arguments.value is not None and first is None:
+                message = f"it takes arguments by name only, received {short(arguments.plain)}"
+                self._faults.add(Fault(message, None, label), arguments.line)
+                return None
+            given = {} if arguments.value is None else {str(first): arguments}
+            arguments = Located(given, arguments.line)
+        name = arguments.value.get("name")
+        if name is not None and name.value is not None:
+            label += f" {short(name.value)}"
+            if self._name(arguments, label) is None:
+                return None
+        return self._make(kind, arguments, label)
+
+    def _make(self, kind: type[Layer], arguments: Located, label: str) -> Layer | None:
+        long = [key for key in arguments.value if len(key) > LONGEST_NAME]
+        for key in long:
+            line = arguments.value.pop(key).line
+            self._faults.add(Fault("there is no such argument", key[:40] + "...", label), line)
+        try:
+            layer = kind.from_arguments(arguments.plain)
+        except SpecError as error:
+            for fault in error.faults:
+                line = arguments.value.get(fault.argument, arguments).line
+                self._faults.add(replace(fault, layer=label), line)
+            return None
+        return None if long else layer
+
+    def _check_names(self, layers: "list[Item | None]", entry: Input | None) -> None:
+        """Note names that are given twice."""
+        seen = Counter([entry.name] if entry and entry.name != INPUT_NAME else [])
+        for layer in layers:
+            if layer is None or layer.name is None or (layer._auto and layer.name not in seen):
+                continue
+            if seen[layer.name] and not layer._auto:
+                where, item = self._places[id(layer)]
+                message = "the name is taken; all layers of a model need unique names"
+                line = self._argument_line(item, "name")
+                self._faults.add(Fault(message, "name", f"{where} {layer.label}"), line)
+            seen[layer.name] += 1
+
+
+def _hint(error: Exception) -> str:
+    return str(error) if str(error).startswith(";") else ""

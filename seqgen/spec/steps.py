@@ -1,0 +1,90 @@
+"""One layer after another: types, and the variables that come with them."""
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from seqgen.errors import SpecError
+from seqgen.ir.build import infer
+from seqgen.ir.types import TensorType
+from seqgen.layers.base import Layer, Weight
+
+if TYPE_CHECKING:
+    from seqgen.spec.sequential import Sequential
+
+# Bytes that a file or an array can count; the largest dtype has 8 for each number.
+MOST_NUMBERS = 2**63 // 8
+
+
+class Pending(NamedTuple):
+    """Variables of a layer that it gets as soon as all around it fits."""
+
+    layer: Layer
+    path: str
+    weights: tuple[Weight, ...]
+
+
+class Misfit(SpecError):
+    """A layer that does not fit its input, with its index in each of the models around it."""
+
+    def __init__(self, error: SpecError, index: int) -> None:
+        super().__init__(error.faults)
+        self.index: tuple[int, ...] = (index, *getattr(error, "index", ()))
+
+
+def step(
+    layer: "Layer | Sequential", x: TensorType, path: str, pending: list[Pending]
+) -> TensorType:
+    """The type of a layer's output. What variables it needs is added to `pending`.
+
+    Raises:
+        SpecError: The layer does not fit its input.
+    """
+    if not isinstance(layer, Layer):
+        return layer.enter(x, path, pending)
+    y, weights = infer(layer, x, path)
+    layer.fits(weights)
+    _check_sizes(layer, y, weights)
+    _check_initializers(layer, weights)
+    pending.append(Pending(layer, path, weights))
+    return y
+
+
+def run(
+    layers: "list[Layer | Sequential]", x: TensorType, prefix: str, pending: list[Pending]
+) -> list[TensorType]:
+    """The types of the outputs of a chain; a `Misfit` tells which layer does not fit."""
+    types: list[TensorType] = []
+    for index, layer in enumerate(layers):
+        try:
+            x = step(layer, x, f"{prefix}{layer.name}", pending)
+        except SpecError as error:
+            raise Misfit(error, index) from None
+        types.append(x)
+    return types
+
+
+def place(pending: list[Pending], dtype: str) -> None:
+    """Give layers the variables that were found for them."""
+    for layer, path, weights in pending:
+        layer.attach(path, weights, layer.dtype or dtype)
+
+
+def _check_sizes(layer: Layer, y: TensorType, weights: tuple[Weight, ...]) -> None:
+    numbers = math.prod(size for size in y.sizes if isinstance(size, int))
+    largest = max((weight.size for weight in weights), default=0)
+    if max(numbers, largest) >= MOST_NUMBERS:
+        shapes = ", ".join(str(weight.shape) for weight in weights)
+        raise layer.fault(
+            f"its result {y.keras_shape} or its weights {shapes} are too large for any machine"
+        )
+
+
+def _check_initializers(layer: Layer, weights: tuple[Weight, ...]) -> None:
+    from seqgen.initializers import require
+
+    for weight in weights:
+        try:
+            require(weight.initializer, weight.shape)
+        except SpecError as error:
+            argument = f"{weight.name.rpartition('/')[2]}_initializer"
+            raise error.at(layer=layer.label, argument=argument) from None
