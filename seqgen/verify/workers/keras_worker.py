@@ -20,9 +20,10 @@ def value(plain: Any) -> Any:
     if isinstance(plain, dict) and "function" in plain:
         module = getattr(keras, plain["module"])
         function = getattr(module, plain["function"])
+        arguments = {name: value(item) for name, item in plain["arguments"].items()}
         if plain["module"] == "activations":
-            return functools.partial(function, **plain["arguments"])
-        return function(**plain["arguments"])
+            return functools.partial(function, **arguments)
+        return function(**arguments)
     if isinstance(plain, dict) and "class" in plain:
         return layer(plain)
     if isinstance(plain, list):
@@ -104,6 +105,9 @@ def chain(request: Request) -> tuple[Any, list[Any], list[Any]]:
     for made, plain in zip(layers, request["layers"], strict=True):
         for variable, key in zip(made.weights, plain["weights"], strict=True):
             variable.assign(values[key])
+        if isinstance(made, keras.layers.Normalization):
+            # It computes with what it made of the variables before.
+            made.finalize_state()
     return entry, layers, outputs
 
 
@@ -130,7 +134,9 @@ def oracle_trace(request: Request) -> dict[str, Any]:
     with on_device(request["device"]):
         run = runnable(model, inputs[0])
         made = [run(x, training=request["training"]) for x in inputs][-1]
-    write_arrays(request["output"], [to_numpy(t) for t in made])
+    # Keras hands out a list of one as its only item.
+    found = made if len(outputs) > 1 else [made]
+    write_arrays(request["output"], [to_numpy(t) for t in found])
     return {}
 
 
@@ -177,6 +183,7 @@ def trace(request: Request) -> dict[str, Any]:
     """What every layer of the program gives, as far as it comes, and what goes wrong."""
     evidence: list[str] = []
     found: dict[str, np.ndarray] = {}
+    model = None
     keras.backend.clear_session()
     with noting(evidence, request["file"]):
         program = load_program(request["file"])
@@ -190,7 +197,7 @@ def trace(request: Request) -> dict[str, Any]:
                     tensor = runnable(item, tensor)(tensor, training=request["training"])
                     found[name] = to_numpy(tensor)
     write_arrays(request["output"], list(found.values()))
-    return {"names": list(found), "evidence": evidence}
+    return {"names": list(found), "evidence": evidence, "loaded": model is not None}
 
 
 def export(request: Request) -> dict[str, Any]:

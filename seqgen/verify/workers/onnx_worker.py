@@ -3,11 +3,12 @@
 import inspect
 import os
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
 import onnxruntime
-from protocol import NotHere, Request, load_program, read_arrays, serve, write_arrays
+from protocol import NotHere, Request, load_program, noting, read_arrays, serve, write_arrays
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # What onnxruntime says when it has no kernel for an operator in a dtype.
@@ -60,16 +61,6 @@ def run(made: onnxruntime.InferenceSession, arrays: list[np.ndarray]) -> list[li
     return [made.run(None, {entry.name: array.astype(cast) if cast else array}) for array in arrays]
 
 
-def with_all_outputs(model: onnx.ModelProto) -> list[str]:
-    """Make every tensor of a graph an output; the names in order."""
-    names = [name for node in model.graph.node for name in node.output if name]
-    present = {output.name for output in model.graph.output}
-    model.graph.output.extend(
-        onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in present
-    )
-    return [output.name for output in model.graph.output]
-
-
 def build(file: str, weights: str) -> tuple[onnx.ModelProto, str | None]:
     """The graph of a generated program, and the folder of its weights if it does not hold them."""
     build_model = load_program(file).build_model
@@ -81,18 +72,62 @@ def build(file: str, weights: str) -> tuple[onnx.ModelProto, str | None]:
 def run_program(request: Request) -> dict[str, Any]:
     """Run the graph of the generated program."""
     model, folder = build(request["file"], request["weights"])
-    inputs = read_arrays(request["inputs"])
-    if request["intermediate"]:
-        order = {n: i for i, node in enumerate(model.graph.node) for n in node.output}
-        names = with_all_outputs(model)
-        values = run(session(model, request["device"], folder), inputs[:1])[0]
-        pairs = sorted(zip(names, values, strict=True), key=lambda pair: order.get(pair[0], -1))
-        write_arrays(request["output"], [value for _, value in pairs])
-        return {"names": [name for name, _ in pairs]}
     made = session(model, request["device"], folder)
+    inputs = read_arrays(request["inputs"])
     write_arrays(request["output"], [values[0] for values in run(made, inputs)])
     sizes = {t.name: int(np.prod(t.dims, dtype=int)) for t in model.graph.initializer}
     return {"counts": {"total": sum(sizes.values())}, "variables": sizes}
+
+
+def watched(model: onnx.ModelProto, count: int) -> onnx.ModelProto:
+    """The first nodes of a graph, every tensor that they make an output."""
+    part = onnx.ModelProto()
+    part.CopyFrom(model)
+    del part.graph.node[count:], part.graph.output[:]
+    part.graph.output.extend(
+        onnx.helper.make_empty_tensor_value_info(name)
+        for node in part.graph.node
+        for name in node.output
+        if name
+    )
+    return part
+
+
+def values(
+    model: onnx.ModelProto, folder: str | None, count: int, request: Request
+) -> dict[str, np.ndarray]:
+    """The tensors that the first nodes of a graph make."""
+    part = watched(model, count)
+    x = read_arrays(request["inputs"])[request["index"]]
+    arrays = run(session(part, request["device"], folder), [x])[0]
+    return dict(zip((output.name for output in part.graph.output), arrays, strict=True))
+
+
+def values_so_far(
+    model: onnx.ModelProto, folder: str | None, request: Request
+) -> dict[str, np.ndarray]:
+    """The tensors of as many nodes of a graph as can be computed."""
+    found: dict[str, np.ndarray] = {}
+    good, bad = 0, len(model.graph.node) + 1
+    count = bad - 1
+    while bad - good > 1:
+        try:
+            found, good = values(model, folder, count, request), count
+        except Exception:
+            bad = count
+        count = (good + bad) // 2
+    return found
+
+
+def trace(request: Request) -> dict[str, Any]:
+    """Every tensor of the graph, as far as it can be computed, and what goes wrong."""
+    evidence: list[str] = []
+    found = None
+    with noting(evidence, request["file"]), mock.patch.object(onnx.checker, "check_model"):
+        model, folder = build(request["file"], request["weights"])
+        found = values_so_far(model, folder, request)
+    write_arrays(request["output"], list((found or {}).values()))
+    return {"names": list(found or {}), "evidence": evidence, "loaded": found is not None}
 
 
 def run_file(request: Request) -> dict[str, Any]:
@@ -111,4 +146,4 @@ def hello(request: Request) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve({"hello": hello, "program": run_program, "file": run_file})
+    serve({"hello": hello, "program": run_program, "trace": trace, "file": run_file})

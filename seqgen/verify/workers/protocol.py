@@ -4,19 +4,23 @@ A worker is run as a script and imports nothing of seqgen, so that it may live i
 where only its framework is installed.
 """
 
+import contextlib
 import gc
 import importlib.util
 import json
+import linecache
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 Request = dict[str, Any]
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 Handler = Callable[[Request], dict[str, Any]]
 
 
@@ -44,6 +48,30 @@ def write_arrays(path: str, arrays: list[np.ndarray]) -> None:
     np.savez(path, **{f"a{i}": array for i, array in enumerate(arrays)})
 
 
+def source_of(error: BaseException, file: str) -> str:
+    """The lines of the program that an error came from."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
+    if not frames:
+        return ""
+    first, last = frames[-1].lineno or 1, frames[-1].end_lineno or 1
+    # The call of a method in a chain is found at the method's line.
+    while first > 1 and linecache.getline(file, first).lstrip().startswith("."):
+        first -= 1
+    linecache.checkcache(file)
+    return "".join(linecache.getline(file, number) for number in range(first, last + 1))
+
+
+@contextlib.contextmanager
+def noting(evidence: list[str], file: str) -> Iterator[None]:
+    """Note what goes wrong, with the lines of the program where it did, and go on after it."""
+    try:
+        yield
+    except NotHere:
+        raise
+    except Exception as error:
+        evidence.append(f"{error}\n{source_of(error, file)}")
+
+
 def answer(handlers: dict[str, Handler], line: str) -> dict[str, Any]:
     """Run the request of a line; whatever goes wrong is part of the answer."""
     request = json.loads(line)
@@ -54,7 +82,7 @@ def answer(handlers: dict[str, Handler], line: str) -> dict[str, Any]:
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(last.filename)}:{last.lineno}"
-        text = " ".join(str(error).split())[:500]
+        text = " ".join(COLOURS.sub("", str(error)).split())[:500]
         return {"ok": False, "error": f"{type(error).__name__} at {where}: {text}"}
 
 

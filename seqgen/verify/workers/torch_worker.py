@@ -1,11 +1,15 @@
 """Runs the generated PyTorch program."""
 
+import ast
 import contextlib
+import sys
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
-from protocol import NotHere, Request, load_program, read_arrays, serve, write_arrays
+from protocol import NotHere, Request, load_program, noting, read_arrays, serve, write_arrays
 from torch.utils._python_dispatch import TorchDispatchMode
 
 DTYPES = {name: getattr(torch, name) for name in ("float16", "bfloat16", "float32", "float64")}
@@ -42,9 +46,27 @@ def to_numpy(tensor: torch.Tensor) -> np.ndarray:
 
 
 def variables(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters and buffers by name; what only counts batches is no variable of the spec."""
+    """Parameters and buffers by name; constants and what only counts batches are no variables."""
     named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    return {name: v for name, v in named.items() if not name.endswith("num_batches_tracked")}
+    kept = model.state_dict().keys()
+    return {k: v for k, v in named.items() if k in kept and not k.endswith("num_batches_tracked")}
+
+
+def run_program(request: Request) -> dict[str, Any]:
+    """Run the generated program."""
+    model, inputs = built(request), tensors(request)
+    named = variables(model)
+    with torch.no_grad():
+        if request["training"]:
+            model.train()
+        arrays = [to_numpy(model(x)) for x in inputs]
+        if request["training"]:
+            arrays += [to_numpy(v) for v in named.values()]
+    write_arrays(request["output"], arrays)
+    sizes = {name: v.numel() for name, v in named.items()}
+    trainable = [name for name, v in model.named_parameters() if v.requires_grad]
+    counts = {"total": sum(sizes.values()), "trainable": sum(sizes[name] for name in trainable)}
+    return {"counts": counts, "trainable": trainable, "variables": sizes, "state": list(sizes)}
 
 
 class Recorder(TorchDispatchMode):
@@ -56,51 +78,109 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        found = result if isinstance(result, (tuple, list)) else (result,)
-        self.records += [to_numpy(t).copy() for t in found if isinstance(t, torch.Tensor)]
+        self.records += copies(result)
         return result
 
 
-def intermediate(model: torch.nn.Module, x: torch.Tensor) -> tuple[list[str], list[np.ndarray]]:
-    """Every value on the way; those that a module returned carry its name."""
+def copies(result: Any) -> list[np.ndarray]:
+    """The tensors of a result as they are now: later operations may work in place."""
+    found = result if isinstance(result, (tuple, list)) else (result,)
+    return [to_numpy(t).copy() for t in found if isinstance(t, torch.Tensor)]
+
+
+class Statements:
+    """Keeps what `x` is after each statement of `forward` of some classes; a trace function."""
+
+    def __init__(self, file: str, classes: list[str]) -> None:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+        own = [item for item in tree.body if isinstance(item, ast.ClassDef)]
+        methods = [step for item in own if item.name in classes for step in item.body]
+        bodies = [step.body for step in methods if isinstance(step, ast.FunctionDef)]
+        self._file = file
+        self._starts = {step.lineno for body in bodies for step in body}
+        self._watched = {f"{name}.forward" for name in classes}
+        self.records: list[np.ndarray] = []
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
+        """Watch a call of `forward` of one of the classes, and no other."""
+        code = frame.f_code
+        if code.co_filename != self._file or code.co_qualname not in self._watched:
+            return None
+        last: list[int] = []
+
+        def line(frame: FrameType, event: str, argument: Any) -> Any:
+            # A statement of several lines comes back to its first one.
+            if event == "line" and frame.f_lineno in self._starts and last != [frame.f_lineno]:
+                if last:
+                    self.records += copies(frame.f_locals.get("x"))[:1]
+                last[:] = [frame.f_lineno]
+            return line
+
+        return line
+
+
+def watch(model: torch.nn.Module, x: torch.Tensor, statements: Statements) -> dict[str, Any]:
+    """Run a model and keep every value on the way, as far as it comes.
+
+    Values after statements come first; then those of operations, then those that modules return,
+    which carry their names.
+    """
     named: dict[str, np.ndarray] = {}
     for name, module in model.named_modules():
         if name and not list(module.children()):
             module.register_forward_hook(
-                lambda m, args, result, name=name: named.update({name: to_numpy(result).copy()})
+                lambda m, args, result, name=name: named.update({name: copies(result)[0]})
             )
-    with torch.no_grad(), Recorder() as recorder, contextlib.suppress(Exception):
-        # What was computed before an error still tells where it came from.
+    recorder, before = Recorder(), sys.gettrace()
+    sys.settrace(statements)
+    # What was computed before an error still tells where it came from.
+    with contextlib.suppress(Exception), recorder:
         model(x)
-    names = [""] * len(recorder.records) + list(named)
-    return names, recorder.records + list(named.values())
+    sys.settrace(before)
+    lines = statements.records
+    names = [""] * (len(lines) + len(recorder.records)) + list(named)
+    arrays = lines + recorder.records + list(named.values())
+    return {"names": names, "arrays": arrays, "statements": len(lines)}
 
 
-def run_program(request: Request) -> dict[str, Any]:
-    """Run the generated program."""
-    model, inputs = built(request), tensors(request)
-    if request["intermediate"]:
-        names, arrays = intermediate(model, inputs[0])
-        write_arrays(request["output"], arrays)
-        return {"names": names}
-    named = variables(model)
-    with torch.no_grad():
-        if request["training"]:
-            model.train()
-        arrays = [to_numpy(model(x)) for x in inputs]
-        if request["training"]:
-            arrays += [to_numpy(v) for v in named.values()]
-    write_arrays(request["output"], arrays)
-    sizes = {name: v.numel() for name, v in named.items()}
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    counts = {"total": sum(sizes.values()), "trainable": trainable}
-    return {"counts": counts, "variables": sizes, "state": list(sizes)}
+def loaded(request: Request, evidence: list[str]) -> torch.nn.Module | None:
+    """The model with the weights that fit it; None if none could be loaded."""
+    with noting(evidence, request["file"]):
+        program = load_program(request["file"])
+        model = program.build_model()
+        try:
+            program.load_weights(model, request["weights"])
+        except RuntimeError as error:
+            evidence.append(str(error))
+            # PyTorch loads what fits before it complains of the rest.
+            if "loading state_dict" not in str(error):
+                raise
+        return model.to(device_of(request))
+    return None
+
+
+def trace(request: Request) -> dict[str, Any]:
+    """Every value on the way through the program, as far as it comes, and what goes wrong."""
+    evidence: list[str] = []
+    said: dict[str, Any] = {"names": [], "arrays": [], "statements": 0}
+    model = loaded(request, evidence)
+    if model is not None:
+        model.train(request["training"])
+        inputs = tensors(request)
+        with torch.no_grad():
+            for x in inputs[: request["index"]] if request["training"] else ():
+                model(x)
+            said = watch(
+                model, inputs[request["index"]], Statements(request["file"], request["classes"])
+            )
+    write_arrays(request["output"], said.pop("arrays"))
+    return {**said, "evidence": evidence, "loaded": model is not None}
 
 
 def export(request: Request) -> dict[str, Any]:
     """Let PyTorch export the program's model to ONNX, every open size dynamic."""
     model, inputs = built(request), tensors(request)
-    dynamic = ({axis: torch.export.Dim.AUTO for axis in request["open_axes"]},)
+    dynamic = (dict.fromkeys(request["open_axes"], torch.export.Dim.AUTO),)
     torch.onnx.export(
         model, (inputs[0],), request["output"], dynamo=True, verbose=False, dynamic_shapes=dynamic
     )
@@ -115,4 +195,4 @@ def hello(request: Request) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    serve({"hello": hello, "program": run_program, "export": export})
+    serve({"hello": hello, "program": run_program, "trace": trace, "export": export})

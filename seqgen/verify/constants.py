@@ -1,0 +1,48 @@
+"""Constants that the oracle computes with in float32 even in a model of float64."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from seqgen.ir.graph import Model, Node
+
+# Keras's TensorFlow back end makes tensors of Python numbers before it casts them (tf.cast), and
+# hands the slope of LeakyReLU over as an attribute of its operator, which is a float32. The
+# programs say the numbers as the spec has them.
+ROUNDED_ARGUMENTS = {
+    "LeakyReLU": ("negative_slope",),
+    "ReLU": ("negative_slope", "max_value", "threshold"),
+    "Rescaling": ("scale", "offset"),
+    "Normalization": ("mean", "variance"),
+}
+ROUNDED_ACTIVATIONS = {
+    "leaky_relu": {"negative_slope": 0.2},
+    "relu": {"negative_slope": 0.0, "max_value": None, "threshold": 0.0},
+    # The square root of 2, and the factor of the cube in the approximation (tf.nn.gelu).
+    "gelu": {"": 2**0.5},
+}
+
+
+def numbers(values: Any) -> Iterator[float]:
+    """The numbers of nested tuples."""
+    if isinstance(values, tuple):
+        for item in values:
+            yield from numbers(item)
+    elif values is not None:
+        yield values
+
+
+def held(node: Node) -> Iterator[float]:
+    """The constants of a layer that the oracle holds in float32."""
+    for name in ROUNDED_ARGUMENTS.get(node.kind, ()):
+        yield from numbers(getattr(node.layer, name))
+    activation = getattr(node.layer, "activation", None)
+    if activation is not None:
+        defaults = ROUNDED_ACTIVATIONS.get(activation.name, {})
+        yield from numbers(tuple({**defaults, **activation.kwargs}[name] for name in defaults))
+
+
+def rounds_constants(model: Model) -> int:
+    """How many layers compute with constants that the oracle rounds."""
+    return sum(any(float(np.float32(x)) != x for x in held(node)) for node in model.layers)

@@ -1,0 +1,80 @@
+"""Which layer is the first that differs, from the values that a program makes on its way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seqgen.ir.graph import Model, Order, consumers
+from seqgen.ir.types import Permutation
+from seqgen.verify.compare import difference
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value on the way through a program, with the name of the layer it ends if it is known."""
+
+    name: str
+    array: np.ndarray
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a layer is to give, laid out as the target has it there."""
+
+    name: str
+    array: np.ndarray
+
+    def is_met_by(self, value: Value, limit: float) -> bool:
+        """Whether a value is the one expected."""
+        return difference(self.array, value.array).error <= limit
+
+
+def reordered(array: np.ndarray, order: Order) -> np.ndarray:
+    """An array of flattened axes with its features in another order."""
+    places = (0, *(axis + 1 for axis in order.perm))
+    return array.reshape(-1, *order.sizes).transpose(places).reshape(array.shape)
+
+
+def laid_out(array: np.ndarray, perm: Permutation | None, order: Order | None) -> np.ndarray:
+    """A value in the spec's layout as a target holds it."""
+    if perm is not None:
+        array = array.transpose(perm)
+    return array if order is None else reordered(array, order)
+
+
+def expectations(graph: Model, lowered: Model, arrays: Sequence[np.ndarray]) -> list[Expected]:
+    """What each layer is to give in a target's program, from what the oracle's layers gave."""
+    readers = consumers(lowered)
+    found = []
+    for node, array in zip(graph.layers, arrays, strict=True):
+        low = lowered.by_name.get(node.name)
+        if low is not None:
+            order = next((r.rows for r in readers[low.name] if r.rows), low.columns)
+            array = laid_out(array, low.perm, order)
+        found.append(Expected(node.name, array))
+    return found
+
+
+def first_divergence(
+    layers: Sequence[Expected], values: Sequence[Value], limit: float
+) -> int | None:
+    """Index of the first layer that differs, None if none does.
+
+    A value with a layer's name is that layer's and decides: the first that differs is to blame.
+    A program need not name every layer, and a layer may be left out of it. One without a named
+    value is right if its value stands anywhere, and so is all before a layer that is right; if it
+    stands nowhere, the layer is to blame unless a later one is right.
+    """
+    named = {value.name: value for value in values if value.name}
+    missing: int | None = None
+    for index, layer in enumerate(layers):
+        value = named.get(layer.name)
+        candidates = values if value is None else [value]
+        if any(layer.is_met_by(candidate, limit) for candidate in candidates):
+            missing = None
+        elif missing is None:
+            missing = index
+        if value is not None and missing is not None:
+            return missing
+    return missing

@@ -1,0 +1,207 @@
+"""The comparisons: each runs something, and makes a row of the report of it."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from seqgen.ir.graph import Model
+from seqgen.verify import plan
+from seqgen.verify.bench import Answer, Bench, target_named
+from seqgen.verify.compare import Difference, difference, tolerance, worst
+from seqgen.verify.placing import owner, owners, where
+from seqgen.verify.pool import WorkerError
+from seqgen.verify.report import Row
+
+
+def arranged(arrays: Iterable[np.ndarray], perm: list[int] | None) -> list[np.ndarray]:
+    """Arrays of the spec's layout as a target lays them out."""
+    return [array.transpose(perm) if perm else array for array in arrays]
+
+
+def not_run(route: str, check: str, dtype: str, error: WorkerError) -> Row:
+    """A row for what could not run: missing here, or failed, which is a difference."""
+    status = "not run" if error.not_here else "different"
+    return Row(route, check, dtype, status, None if error.not_here else math.inf, note=str(error))
+
+
+def crashed(bench: Bench, target: str, check: str, seed: int, error: WorkerError) -> Row:
+    """A row for a program that failed, with the layer at which it did."""
+    row = not_run(target, check, bench.graph.dtype, error)
+    if error.not_here:
+        return row
+    limit = tolerance(bench.graph, bench.graph.dtype)
+    return replace(row, layer=where(bench, target, seed, limit, training=check == "training"))
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The largest difference, and the seed and the input that show it."""
+
+    found: Difference
+    seed: int
+    index: int
+
+
+def compared(bench: Bench, target: str, expected: Mapping[int, Answer]) -> Iterator[Worst]:
+    """The differences of a program's outputs from the oracle's, over all seeds and inputs."""
+    perm = bench.port(target, "outputs")["perm"]
+    for seed, answer in expected.items():
+        received = bench.inference(target, seed).arrays
+        wanted = arranged(answer.arrays, perm)
+        for index, (a, b) in enumerate(zip(wanted, received, strict=True)):
+            yield Worst(difference(a, b), seed, index)
+
+
+def inference_row(bench: Bench, target: str, expected: Mapping[int, Answer]) -> Row:
+    """Compare a program's outputs in inference mode with the oracle's, over all seeds."""
+    dtype = bench.graph.dtype
+    limit = tolerance(bench.graph, dtype)
+    try:
+        all_found = list(compared(bench, target, expected))
+    except WorkerError as error:
+        return crashed(bench, target, "inference", 0, error)
+    most = max(all_found, key=lambda item: item.found.error)
+    error, note = most.found.error, most.found.note
+    row = Row(target, "inference", dtype, "equal", error, limit, len(all_found), note=note)
+    if error <= limit:
+        return row
+    # Where nothing on the way differs, what is left is the result itself.
+    last = bench.graph.layers[-1].name
+    layer = where(bench, target, most.seed, limit, most.index) or last
+    return replace(row, status="different", layer=layer)
+
+
+def shaped(array: np.ndarray, steps: Iterable[tuple[str, tuple[int, ...]]]) -> np.ndarray:
+    """A variable in Keras layout as a target has it."""
+    for step, sizes in steps:
+        array = array.reshape(sizes) if step == "reshape" else array.transpose(sizes)
+    return array
+
+
+def state_difference(
+    bench: Bench, target: str, expected: Answer, received: Answer, limit: float
+) -> tuple[str, Difference] | None:
+    """The first variable that differs after training mode, by its key."""
+    count = len(plan.BATCHES)
+    variables = dict(zip(received.said["state"], received.arrays[count:], strict=True))
+    lowered, how = bench.lowered(target), target_named(target)
+    steps = {
+        move.weight.key: move.steps
+        for node in (lowered.nodes if how.weights else ())
+        for move in how.moves(lowered, node)
+    }
+    names = bench.manifest.content["targets"][target]["weights"]
+    for key, value in zip(expected.said["state"], expected.arrays[count:], strict=True):
+        variable = variables.get(names.get(key, ""), np.empty(0))
+        found = difference(shaped(value, steps.get(key, ())), variable)
+        if found.error > limit:
+            return key, found
+    return None
+
+
+def training_row(bench: Bench, target: str, expected: Answer) -> Row:
+    """Compare outputs in training mode, and every variable after it, with the oracle's."""
+    dtype, count = bench.graph.dtype, len(plan.BATCHES)
+    limit = tolerance(bench.graph, dtype)
+    perm = bench.port(target, "outputs")["perm"]
+    try:
+        received = bench.program(target, 0, training=True)
+    except WorkerError as error:
+        return crashed(bench, target, "training", 0, error)
+    pairs = zip(arranged(expected.arrays[:count], perm), received.arrays[:count], strict=True)
+    found = [difference(a, b) for a, b in pairs]
+    index = max(range(count), key=lambda place: found[place].error)
+    error, note = found[index].error, found[index].note
+    row = Row(target, "training", dtype, "equal", error, limit, count, note=note)
+    if error > limit:
+        layer = where(bench, target, 0, limit, index, training=True)
+        return replace(row, status="different", layer=layer)
+    state = state_difference(bench, target, expected, received, limit)
+    if state is None:
+        return row
+    key, found_there = state
+    note = f"variable {key} after a step in training mode {found_there.note}".strip()
+    layer = layer_of(bench.graph, key)
+    return replace(row, status="different", error=found_there.error, layer=layer, note=note)
+
+
+def layer_of(graph: Model, key: str) -> str:
+    """The layer that a variable belongs to."""
+    return next(n.source for n in graph.nodes for weight in n.weights if weight.key == key)
+
+
+def miscounted(bench: Bench, target: str, said: Mapping[str, Any]) -> tuple[str | None, str] | None:
+    """The first layer whose variables are not those of the spec, and what is wrong with them."""
+    names = bench.manifest.content["targets"][target]["weights"]
+    for node in bench.graph.nodes:
+        for weight in node.weights:
+            size = said["variables"].get(names.get(weight.key, ""))
+            if size != weight.size:
+                return node.source, f"{weight.key}: {size} parameters instead of {weight.size}"
+            trainable = node.trainable and weight.trainable
+            if "trainable" in said and (names[weight.key] in said["trainable"]) != trainable:
+                kind = "trainable" if trainable else "frozen"
+                return node.source, f"{weight.key} is not {kind}, as it is in the spec"
+    extra = [name for name in said["variables"] if name not in names.values()]
+    if extra:
+        return owner(owners(bench, target), extra[0]), f"{extra[0]} is not in the spec"
+    expected = bench.graph.count_params()
+    for which, count in said["counts"].items():
+        if count != expected[which]:
+            return None, f"{count} {which} parameters instead of {expected[which]}"
+    return None
+
+
+def parameters_row(bench: Bench, target: str) -> Row:
+    """Compare the parameters, of each variable and in total, with the IR's."""
+    row = Row(target, "parameters", bench.graph.dtype, "equal")
+    try:
+        said = bench.inference(target, 0).said
+    except WorkerError as error:
+        return crashed(bench, target, "parameters", 0, error)
+    wrong = miscounted(bench, target, said)
+    if wrong is None:
+        return row
+    return replace(row, status="different", layer=wrong[0], note=wrong[1])
+
+
+def exported(bench: Bench, framework: str) -> list[np.ndarray] | Row:
+    """What a framework's own export to ONNX gives, or the row that says why it gives nothing."""
+    route = f"{framework} -> onnx"
+    entry = bench.port(framework, "inputs")
+    path = str(bench.folder / f"{framework}_export.onnx")
+    opened = [axis for axis, size in enumerate(entry["shape"]) if not isinstance(size, int)]
+    request = {"file": bench.file(framework), "output": path, "open_axes": opened}
+    note = "the export failed"
+    try:
+        bench.ask(framework, "export", 0, entry["perm"], **request)
+        note = "the exported file does not run"
+        return bench.ask("onnx", "file", 0, entry["perm"], file=path).arrays
+    except WorkerError as error:
+        row = not_run(route, "inference", bench.graph.dtype, error)
+        return row if error.not_here else replace(row, status="exporter", note=f"{note}: {error}")
+
+
+def exporter_row(bench: Bench, framework: str, expected: Answer, program: Row) -> Row:
+    """Let a framework export its program to ONNX, and compare that under onnxruntime.
+
+    `program` is the row of the program itself: an export of a wrong one says nothing of exporters.
+    """
+    dtype = bench.graph.dtype
+    limit = tolerance(bench.graph, dtype)
+    received = exported(bench, framework)
+    if isinstance(received, Row):
+        row = replace(received, tolerance=limit)
+    else:
+        wanted = arranged(expected.arrays, bench.port(framework, "outputs")["perm"])
+        found = worst(wanted, received)
+        status = "equal" if found.error <= limit else "exporter"
+        figures = (found.error, limit, len(received))
+        row = Row(f"{framework} -> onnx", "inference", dtype, status, *figures, note=found.note)
+    if row.status == "exporter" and program.status != "equal":
+        note = f"{row.note}; the program itself is {program.status}".removeprefix("; ")
+        return replace(row, status="different", layer=program.layer, note=note)
+    return row
