@@ -36,6 +36,15 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True)
+class Cast(Op):
+    """Turns the numbers of a tensor into another dtype."""
+
+    any_order = True
+
+    dtype: str
+
+
+@dataclass(frozen=True)
 class Pad(Op):
     """Adds `pads` (before, after) of `value` around the spatial axes of a channels-first tensor."""
 
@@ -45,7 +54,10 @@ class Pad(Op):
 
 @dataclass(frozen=True)
 class SamePad(Op):
-    """Pads as `same` does for sizes known only at run time; the odd one goes after."""
+    """Pads as `same` does for sizes known only at run time; the odd one goes after.
+
+    `window` is how far it reaches, the holes of a dilated one included.
+    """
 
     window: tuple[int, ...]
     strides: tuple[int, ...]
@@ -79,10 +91,13 @@ class Node:
         perm: Which axis of the spec stands at each place of the output in memory; None before
             layout was decided, and where it is the spec's own.
         pads: Explicit padding of a window that slides; `dynamic` where it hangs on a size that
-            is open, as Keras's `same` does.
+            is open, as Keras's `same` does. Of a transposed convolution: what is cropped off the
+            result, where a negative amount adds to it.
         part: Suffix of the module's name where one layer became several with weights.
         rows: How the input's features are ordered, if not as in the spec.
         columns: How the output's features are ordered, if not as in the spec.
+        wrapper: The layer of the spec around this one, if it has a part in training only.
+        state: The variables of the wrapper.
     """
 
     name: str
@@ -97,6 +112,8 @@ class Node:
     part: str = ""
     rows: Order | None = None
     columns: Order | None = None
+    wrapper: Layer | None = None
+    state: tuple[Weight, ...] = ()
 
     @property
     def kind(self) -> str:

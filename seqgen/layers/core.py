@@ -1,4 +1,5 @@
 """Dense and its relatives."""
+
 # ruff: noqa: D102 (what the methods do is said where Layer declares them)
 
 from seqgen.errors import Fault
@@ -46,7 +47,8 @@ class Dense(_Kernel, _Units):
 
     def output_type(self, x: TensorType) -> TensorType:
         self.features(x)
-        return activated(self, x.with_sizes((*x.sizes[:-1], self.units)), self.activation)
+        y = computed(self, x.with_sizes((*x.sizes[:-1], self.units)))
+        return activated(self, y, self.activation)
 
     def features(self, x: TensorType) -> int:
         """Size of the input's last axis, which the kernel fixes."""
@@ -105,7 +107,7 @@ class EinsumDense(Layer):
         elided, own = equation.elided_sizes(x.shape), tuple(after.values())
         shape = (*elided, *own) if equation.elided == "left" else (x.shape[0], *own[1:], *elided)
         y = TensorType(shape, axis_names(len(shape)), x.dtype)
-        return activated(self, y, self.activation)
+        return activated(self, computed(self, y), self.activation)
 
     def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
         equation = Equation.parse(self.equation)

@@ -1,4 +1,5 @@
 """Layers that bring data into the range that a model works in."""
+
 # ruff: noqa: D102 (what the methods do is said where Layer declares them)
 
 from dataclasses import replace
@@ -82,8 +83,6 @@ class Rescaling(Layer):
 class Normalization(Layer):
     """`(x - mean) / sqrt(variance)`, by axis; `x * sqrt(variance) + mean` if it is inverted."""
 
-    layout = "spec"
-
     axis: tuple[int, ...] = arg(KEPT_AXES, -1)
     mean: Any = arg(STATISTICS, None)
     variance: Any = arg(STATISTICS, None)
@@ -101,6 +100,11 @@ class Normalization(Layer):
             message = f"expected no more axes than axis={self.axis} names, received shape {mean}"
             return (Fault(message, "mean"),)
         return ()
+
+    @property
+    def any_order(self) -> bool:
+        """Not with given arrays, which tell features apart."""
+        return not shape_of(self.mean)
 
     def kept(self, x: TensorType) -> dict[int, int]:
         """Sizes by position of the axes that have statistics of their own."""

@@ -22,7 +22,8 @@ class Row:
 
     Attributes:
         name: The target's name of it.
-        perm: Which axis of the Keras array stands at each place, None if all stay.
+        perm: Which axis of the Keras array stands at each place, None if all stay; or gives that,
+            from the node.
         shape: Gives the final shape where axes are merged or split, from the node.
         axes: What each axis of the Keras array runs over, as far as layout moves it: `in` and
             `out` for features of the input and the output.
@@ -31,7 +32,7 @@ class Row:
     """
 
     name: str
-    perm: Permutation | None = None
+    perm: Permutation | Callable[[Node], Permutation] | None = None
     shape: Callable[[Node], tuple[int, ...]] | None = None
     axes: tuple[str, ...] = ()
     follows_layout: bool = False
@@ -65,6 +66,7 @@ class Target:
             layer that has none of its own.
         rewrites: Layers that a pass replaces by others, so that no macro spells them.
         refuses: Layers that the target cannot say, with the reason.
+        limits: Say of a layer of the spec why the target cannot say its arguments, None if it can.
         functions: What the macros call, by name.
         templates: The folder with the templates of a target of another package.
         page: Makes what the page of the program is given, from the lowered model.
@@ -76,6 +78,7 @@ class Target:
     weights: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)
     rewrites: frozenset[str] = frozenset()
     refuses: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Callable[[Node], str | None], ...] = ()
     templates: Path | None = None
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     page: Callable[["Target", Model, "Macros"], dict[str, Any]] = lambda *_: {}
@@ -87,10 +90,9 @@ class Target:
             UnsupportedError: The target cannot say a layer of the model.
         """
         for node in model.layers:
-            if node.kind in self.refuses:
-                raise UnsupportedError(
-                    f"{node.layer.label}: target '{self.name}' {self.refuses[node.kind]}"
-                )
+            reasons = (self.refuses.get(node.kind), *(limit(node) for limit in self.limits))
+            for reason in filter(None, reasons):
+                raise UnsupportedError(f"{node.layer.label}: target '{self.name}' {reason}")
         for run in self.passes[layout]:
             model = run(model)
         return model
@@ -98,17 +100,22 @@ class Target:
     def moves(self, model: Model, node: Node) -> list[Move]:
         """The way of each of a node's variables into the target."""
         rows = self.weights.get(node.kind, {})
-        return [move(model, node, weight, rows[weight.name]) for weight in node.weights]
+        if node.wrapper:
+            rows = {**rows, **self.weights[type(node.wrapper).__name__]}
+        variables = node.weights + node.state
+        return [move(model, node, weight, rows[weight.name]) for weight in variables]
 
 
 def _feature_axes(node: Node, row: Row, weight: Weight) -> tuple[list[int], list[list[int]]]:
     """Sizes with every reordered axis taken apart, and for each axis the places of its parts."""
     orders: dict[str, Order | None] = {"in": node.rows, "out": node.columns}
-    names = row.axes or ("",) * len(weight.shape)
+    # Features are reordered only where they are vectors, whose variables have the axes named.
+    named = len(row.axes) == len(weight.shape)
+    names = row.axes if named else ("",) * len(weight.shape)
     sizes: list[int] = []
     groups: list[list[int]] = []
     for name, size in zip(names, weight.shape, strict=True):
-        order = orders.get(name)
+        order = orders.get(name) if size != 1 else None
         parts = list(order.sizes) if order else [size]
         perm = order.perm if order else (0,)
         groups.append([len(sizes) + axis for axis in perm])
@@ -126,7 +133,8 @@ def _layout_perm(node: Node, model: Model, weight: Weight) -> Permutation | None
 
 def move(model: Model, node: Node, weight: Weight, row: Row) -> Move:
     """The way of one variable, as reshapes and transposes of its Keras array."""
-    perm = _layout_perm(node, model, weight) if row.follows_layout else row.perm
+    given = row.perm(node) if callable(row.perm) else row.perm
+    perm = _layout_perm(node, model, weight) if row.follows_layout else given
     perm = perm or tuple(range(len(weight.shape)))
     sizes, groups = _feature_axes(node, row, weight)
     steps: list[tuple[str, tuple[int, ...]]] = []

@@ -3,9 +3,10 @@
 import dataclasses
 from typing import Any
 
-from seqgen.ir.graph import Model
+from seqgen.errors import SpecError
+from seqgen.ir.graph import Model, Node
 from seqgen.ir.scopes import scope_tree
-from seqgen.layers.base import Layer
+from seqgen.layers.base import LAYERS, Layer
 from seqgen.layers.objects import (
     ACTIVATIONS,
     CONSTRAINTS,
@@ -16,6 +17,7 @@ from seqgen.layers.objects import (
 )
 from seqgen.naming import class_name
 from seqgen.passes.dtype import spell_dtype
+from seqgen.passes.spectral import freeze_wrapped
 from seqgen.render import Macros
 from seqgen.targets.base import Target
 
@@ -38,6 +40,24 @@ FUNCTION_LAYERS = {
 def module_of(named: Named) -> str:
     """The module of Keras that has the function."""
     return next(module for module, table in MODULES.items() if named.name in table)
+
+
+def layer_for(named: Named) -> str | None:
+    """The layer that applies an activation with these arguments; None if there is none."""
+    name = FUNCTION_LAYERS.get(named.name)
+    if name is None:
+        return None
+    try:
+        LAYERS[name](**named.kwargs)
+    except SpecError:
+        # Of some arguments the layer allows less than the function.
+        return None
+    return name
+
+
+def is_adapted(node: Node) -> bool:
+    """Whether the layer computes with what it makes of its variables when it is told to."""
+    return node.kind == "Normalization" and bool(node.weights)
 
 
 def call_arguments(layer: Layer) -> tuple[list[Any], list[tuple[str, Any]]]:
@@ -76,14 +96,15 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "weight_names": {weight.key: weight.key.replace(".", "/") for weight in model.weights},
         "functions": functions,
         "function": function,
-        "function_layers": FUNCTION_LAYERS,
+        "layer_for": layer_for,
+        "adapted": [node.name.split("/") for node in model.layers if is_adapted(node)],
     }
 
 
 KERAS = Target(
     name="keras",
     files={"model.py.j2": "keras_model.py"},
-    passes={"native": (spell_dtype,), "spec": (spell_dtype,)},
+    passes={"native": (freeze_wrapped, spell_dtype), "spec": (freeze_wrapped, spell_dtype)},
     functions={
         "module_of": module_of,
         "snake_case": to_snake_case,

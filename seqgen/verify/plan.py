@@ -1,7 +1,6 @@
 """What is fed to the programs: inputs of several sizes, seeds, and the spec for the oracle."""
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +12,7 @@ from seqgen.ir.graph import Model, Node
 from seqgen.ir.types import TensorType
 from seqgen.layers.base import Layer
 from seqgen.layers.objects import Named
+from seqgen.passes.dtype import typed_layer
 from seqgen.targets.keras import module_of
 
 BATCHES = (3, 2)
@@ -52,7 +52,7 @@ def oracle_layers(graph: Model) -> list[dict[str, Any]]:
     return [
         {
             "class": node.layer.keras_path or node.kind,
-            "arguments": {**plain_arguments(node.layer), "dtype": graph.dtype},
+            "arguments": plain_arguments(typed_layer(node.layer, graph.dtype)),
             "weights": [weight.key for weight in node.weights],
         }
         for node in graph.layers
@@ -83,7 +83,7 @@ def fits(graph: Model, shape: tuple[int, ...]) -> bool:
             types[node.name], _ = infer(node.layer, types[node.inputs[0]], node.name)
     except SpecError:
         return False
-    return all(isinstance(size, int) for size in types[graph.outputs[0]].sizes)
+    return True
 
 
 def input_shapes(graph: Model) -> list[tuple[int, ...]]:
@@ -129,13 +129,3 @@ def inputs(graph: Model, seed: int, shapes: list[tuple[int, ...]]) -> list[np.nd
         return values.astype("float64") if entry.dtype == "float64" else values
 
     return [draw(shape) for shape in shapes]
-
-
-def routes(targets: tuple[str, ...], exporters: bool) -> Iterator[tuple[str, str]]:
-    """The exporters' routes for the targets asked for: (framework, name of the route)."""
-    if exporters:
-        for target in targets:
-            if target != "onnx":
-                yield target, f"{target} -> onnx"
-
-
