@@ -5,7 +5,7 @@ from typing import Any
 
 from seqgen.errors import UnsupportedError
 from seqgen.layers import LAYERS
-from seqgen.layers.arguments import near_miss
+from seqgen.layers.arguments import DTYPES, near_miss
 from seqgen.layers.objects import CONSTRAINTS, INITIALIZERS, REGULARIZERS
 from seqgen.targets.keras import FUNCTION_LAYERS
 
@@ -79,12 +79,12 @@ class Translator:
         label = f"{name} '{config.get('name')}'"
         if name == "Sequential":
             return {"Sequential": self.nested(config)}
-        if item.get("registered_name") or item.get("module") not in PACKAGES:
+        if name in ("Functional", "Model"):
+            self._refusals.add(f"{label}: a graph of layers; only chains are imported")
+        elif item.get("registered_name") or item.get("module") not in PACKAGES:
             self._refusals.add(f"{label}: a class of your own; seqgen knows the layers of Keras")
         elif name == "Lambda":
             self._refusals.add(f"{label}: a Lambda holds code, which is never run from a file")
-        elif name in ("Functional", "Model"):
-            self._refusals.add(f"{label}: a graph of layers; only chains are imported")
         elif name not in LAYERS:
             self._refusals.add(f"{label}: seqgen has no such layer{near_miss(name, LAYERS)}")
         else:
@@ -141,6 +141,17 @@ def _entry(config: Plain) -> Plain:
     return {"shape": shape[1:]}
 
 
+def _dtypes(config: Plain) -> set[str | None]:
+    """The dtype policies of all layers, those of nested models included."""
+    found: set[str | None] = set()
+    for item in config.get("layers") or []:
+        if not _is_object(item) or is_input(item) or not isinstance(item["config"], Mapping):
+            continue
+        nested = item["class_name"] == "Sequential"
+        found |= _dtypes(item["config"]) if nested else {_policy(item["config"].get("dtype"))}
+    return found
+
+
 def spec_of(config: Any) -> Plain:
     """The spec of a Keras 3 Sequential's config, as a dictionary.
 
@@ -154,7 +165,10 @@ def spec_of(config: Any) -> Plain:
         kind = config.get("registered_name") or config["class_name"]
         raise UnsupportedError(f"only Sequential models are imported, and this is a '{kind}'")
     inner = dict(config["config"])
-    dtype = _policy(inner.get("dtype")) or "float32"
+    dtypes = _dtypes(inner) - {None}
+    dtype = dtypes.pop() if len(dtypes) == 1 else "float32"
+    if dtype not in DTYPES:
+        raise UnsupportedError(f"the layers have dtype policy '{dtype}'; known: {DTYPES}")
     translator = Translator(refusals, dtype)
     items = [item for item in inner.get("layers") or [] if not is_input(item)]
     layers = [translator.layer(item) for item in items]

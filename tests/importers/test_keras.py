@@ -87,6 +87,9 @@ def with_random_weights(model: Any) -> Any:
     for variable in model.weights:
         if variable.dtype.startswith("float"):
             variable.assign(rng.uniform(0.2, 1.0, variable.shape))
+    for layer in model.layers:
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()
     return model
 
 
