@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from seqgen.ir.graph import Model, Node, Pad, Pads, SamePad
+from seqgen.ir.graph import Model, Node, Op, Pad, Pads, SamePad
 from seqgen.ir.types import Dim
 from seqgen.layers.pooling import _Pooling
 from seqgen.layers.spatial import _Windowed
@@ -52,6 +52,29 @@ def is_symmetric(pads: Pads) -> bool:
     return all(before == after for before, after in pads)
 
 
+def padded(model: Model, node: Node) -> list[Node]:
+    """The node without padding, behind a node that pads."""
+    layer, source = node.layer, model.input_of(node).type
+    value = -math.inf if node.kind.startswith("Max") else 0.0
+    pad: Op
+    if node.pads == "dynamic":
+        pad, sizes = SamePad(spans(layer), layer.strides, value), (None,) * layer.rank
+    else:
+        pad = Pad(node.pads, value)
+        sizes = tuple(
+            before + size + after if isinstance(size, int) else size
+            for size, (before, after) in zip(layer.spatial_sizes(source), node.pads, strict=True)
+        )
+    name = f"{node.name}.pad"
+    made = layer.resized(source, sizes)
+    shape = (
+        f"{name}.{axis}" if size is None else size
+        for axis, size in zip(made.axes, made.shape, strict=True)
+    )
+    before = Node(name, pad, node.inputs, replace(made, shape=tuple(shape)), node.source)
+    return [before, replace(node, inputs=(before.name,), pads=((0, 0),) * layer.rank)]
+
+
 def pad_outside(model: Model) -> Model:
     """Give padding that an operator with one amount per axis cannot say a node of its own.
 
@@ -62,27 +85,23 @@ def pad_outside(model: Model) -> Model:
     def outside(node: Node) -> list[Node] | None:
         if not isinstance(node.layer, _Windowed) or node.pads is None:
             return None
-        if node.pads != "dynamic" and (isinstance(node.layer, _Pooling) or is_symmetric(node.pads)):
-            return None
-        if node.kind.startswith("Average"):
-            return None
-        layer, source = node.layer, model.input_of(node)
-        value = -math.inf if node.kind.startswith("Max") else 0.0
         if node.pads == "dynamic":
-            pad, sizes = SamePad(spans(layer), layer.strides, value), (None,) * layer.rank
-        else:
-            pad = Pad(node.pads, value)
-            sizes = tuple(
-                before + size + after if isinstance(size, int) else size
-                for size, (before, after) in zip(
-                    layer.spatial_sizes(source.type), node.pads, strict=True
-                )
-            )
-        name = f"{node.name}.pad"
-        padded = replace(
-            source, name=name, layer=pad, inputs=node.inputs, source=node.source, weights=()
-        )
-        padded = replace(padded, type=layer.resized(source.type, sizes))
-        return [padded, replace(node, inputs=(name,), pads=((0, 0),) * layer.rank)]
+            return None if node.kind.startswith("Average") else padded(model, node)
+        plain = isinstance(node.layer, _Pooling) or is_symmetric(node.pads)
+        return None if plain else padded(model, node)
+
+    return model.rewrite(outside)
+
+
+def pad_dilated(model: Model) -> Model:
+    """Give padding that hangs on an open size a node of its own where the window is dilated.
+
+    ONNX's `SAME_UPPER` says it too, but onnxruntime takes no dilation with it.
+    """
+
+    def outside(node: Node) -> list[Node] | None:
+        if node.pads != "dynamic" or max(getattr(node.layer, "dilation_rate", (1,))) == 1:
+            return None
+        return padded(model, node)
 
     return model.rewrite(outside)
