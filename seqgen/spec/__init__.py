@@ -1,0 +1,1 @@
+"""What a user writes: the Sequential model, and specs in files."""

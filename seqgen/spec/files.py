@@ -84,9 +84,7 @@ def load(
     return from_text(_read(path), form, str(path), path.parent)
 
 
-def from_text(
-    text: str, form: str, file: str | None = None, folder: Path = Path()
-) -> Sequential:
+def from_text(text: str, form: str, file: str | None = None, folder: Path = Path()) -> Sequential:
     """The model of a spec's text.
 
     Args:

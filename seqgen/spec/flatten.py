@@ -12,7 +12,7 @@ from seqgen.layers.base import Layer
 from seqgen.passes.dtype import with_dtype
 
 if TYPE_CHECKING:
-    from seqgen.spec.sequential import Sequential
+    from seqgen.spec.stack import Stack
 
 
 class Leaf(NamedTuple):
@@ -21,7 +21,7 @@ class Leaf(NamedTuple):
     Attributes:
         path: Names of the models within and of the layer, joined by slashes.
         layer: The layer.
-        trainable: False if it, or a model around it, is frozen.
+        trainable: False if it, or the outermost model, is frozen.
     """
 
     path: str
@@ -29,18 +29,26 @@ class Leaf(NamedTuple):
     trainable: bool
 
 
-def flatten(model: "Sequential", prefix: str = "", trainable: bool = True) -> Iterator[Leaf]:
-    """The layers of a model and of all models within, in order."""
-    trainable = trainable and model.trainable
+def flatten(model: "Stack") -> Iterator[Leaf]:
+    """The layers of a model and of all models within, in order.
+
+    As in Keras, being made with `trainable=False` counts for the outermost model only; setting
+    the attribute sets that of every layer within.
+    """
+    for path, layer in _paths(model, ""):
+        yield Leaf(path, layer, model.trainable and bool(layer.trainable))
+
+
+def _paths(model: "Stack", prefix: str) -> Iterator[tuple[str, Layer]]:
     for item in model.layers:
         path = f"{prefix}{item.name}"
         if isinstance(item, Layer):
-            yield Leaf(path, item, trainable and bool(item.trainable))
+            yield path, item
         else:
-            yield from flatten(item, f"{path}/", trainable)
+            yield from _paths(item, f"{path}/")
 
 
-def dtype_of(model: "Sequential", leaves: list[Leaf]) -> str:
+def dtype_of(model: "Stack", leaves: list[Leaf]) -> str:
     """The one dtype of a model: its own, or that which all its layers have.
 
     Raises:
@@ -63,7 +71,7 @@ def dtype_of(model: "Sequential", leaves: list[Leaf]) -> str:
     return dtype
 
 
-def graph_of(model: "Sequential") -> Model:
+def graph_of(model: "Stack") -> Model:
     """The typed graph of a built model, with copies of its layers.
 
     Raises:
@@ -88,7 +96,7 @@ def graph_of(model: "Sequential") -> Model:
 
 
 def _copy(leaf: Leaf, dtype: str) -> Layer:
-    """A layer as the graph holds it: with what the models around it say about it."""
+    """A layer as the graph holds it: with what the model says about it."""
     layer = leaf.layer
     if layer.trainable and not leaf.trainable and type(layer).__name__ == "BatchNormalization":
         # Keras would go on normalizing by the batch, while no other layer is trained.
@@ -116,5 +124,3 @@ def _check_keys(graph: Model) -> None:
     if twice:
         message = f"two weights would both be called '{twice[0]}'; rename a layer"
         raise SpecError(Fault(message, "name"))
-
-

@@ -1,5 +1,6 @@
 """The functions that arguments name, by their Keras names: `regularizers.L2(1e-4)`."""
 
+import functools
 from collections.abc import Iterable
 from typing import Any
 
@@ -62,6 +63,7 @@ ALIASES = {
 _HOMES = {name: (module, table) for module, table in TABLES.items() for name in table}
 
 
+@functools.cache
 def names(module: str) -> dict[str, str]:
     """Every spelling of the functions of a module, and the name it stands for."""
     table = TABLES[module]

@@ -51,7 +51,9 @@ class _Parser:
 
     def _wrong(self, received: str, expected: str = "a value") -> Exception:
         shown = repr(received[:20]) if received else "the end"
-        return self._faults.stop(f"not valid JSON: expected {expected}, received {shown}", self._line)
+        return self._faults.stop(
+            f"not valid JSON: expected {expected}, received {shown}", self._line
+        )
 
     def document(self) -> Located | None:
         """The one value of the text; None if it is empty."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -54,9 +54,11 @@ class Sequential(Stack):
         *,
         dtype: str | None = None,
     ) -> None:
-        self._trainable = bool(trainable)
         self._session: Any = None
-        super().__init__(layers or (), name, _dtype(dtype))
+        super().__init__(layers or (), trainable, name, _dtype(dtype))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_session": None}
 
     def __len__(self) -> int:
         return len(self._layers)
@@ -101,8 +103,9 @@ class Sequential(Stack):
     @property
     def inputs(self) -> list[Tensor]:
         """The input, as a list of one."""
-        assert self.entry is not None and self._x is not None
-        return [Tensor(self.entry.name, self.input_shape, self._x.dtype)]
+        entry = self.entry
+        assert self._x is not None
+        return [Tensor(entry.name, self.input_shape, self._x.dtype)]
 
     @property
     def outputs(self) -> list[Tensor]:
@@ -116,7 +119,9 @@ class Sequential(Stack):
 
         data_format = first_data_format(leaf.layer for leaf in flatten(self))
         x = input_type(tuple(input_shape)[1:], self.dtype or "float32", data_format)
-        probe = Sequential.from_dict({**self.to_dict(), "input": {"shape": list(x.keras_shape[1:])}})
+        probe = Sequential.from_dict(
+            {**self.to_dict(), "input": {"shape": list(x.keras_shape[1:])}}
+        )
         return probe.output_shape
 
     def graph(self) -> Model:
@@ -131,27 +136,10 @@ class Sequential(Stack):
     # Weights
 
     @property
-    def trainable(self) -> bool:
-        """Whether training may change the model; setting it sets all layers within."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self._layers:
-            layer.trainable = bool(value)
-
-    @property
     def trainable_variables(self) -> list[Variable]:
         """The variables that training changes by gradients."""
         self.require_built("weights")
-        return [
-            variable
-            for leaf in flatten(self)
-            if leaf.trainable
-            for variable in leaf.layer.variables
-            if variable.trainable
-        ]
+        return super().trainable_variables if self.trainable else []
 
     @property
     def has_own_weights(self) -> bool:
@@ -258,7 +246,7 @@ class Sequential(Stack):
         return spec_dict(self)
 
     @classmethod
-    def from_dict(cls, spec: Any) -> Self:
+    def from_dict(cls, spec: Any) -> "Sequential":
         """The model of a spec in plain values.
 
         Raises:

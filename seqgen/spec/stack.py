@@ -1,5 +1,6 @@
 """A stack of layers that finds names and types as it grows."""
 
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +14,9 @@ from seqgen.layers.state import CLOCK, HasVariables, Variable
 from seqgen.spec.entry import INPUT_NAME, Input
 from seqgen.spec.flatten import flatten
 from seqgen.spec.names import auto_name, check_name, name_all
-from seqgen.spec.steps import Misfit, Pending, place, run, step
+from seqgen.spec.steps import Pending, place, run
+
+Types = list[TensorType]
 
 
 class Stack(HasVariables):
@@ -25,16 +28,20 @@ class Stack(HasVariables):
         names: The layers by name.
         counts: How many names of each class Keras would have given so far.
         adopted: Whether the model became part of another one.
+        changed: Grows with every change of the layers, those of models within included.
     """
 
     auto_name = "sequential"
 
-    def __init__(self, layers: Iterable[Any], name: str | None, dtype: str | None) -> None:
+    def __init__(
+        self, layers: Iterable[Any], trainable: bool, name: str | None, dtype: str | None
+    ) -> None:
         self._made = next(CLOCK)
         self._auto = name is None
         self.name: str = self.auto_name if name is None else name
         check_name(self.name, type(self).__name__)
         self.dtype = dtype
+        self._trainable = bool(trainable)
         self.names: dict[str, Item] = {}
         self.counts: Counter[str] = Counter()
         self.adopted = False
@@ -42,8 +49,10 @@ class Stack(HasVariables):
         self._x: TensorType | None = None
         self._layers: list[Item] = []
         self._inner: list[Stack] = []
+        self._around: weakref.WeakSet[Stack] = weakref.WeakSet()
+        self._stale = False
         self._types: list[TensorType] = []
-        self._changed = next(CLOCK)
+        self.changed = next(CLOCK)
         self._take(list(layers))
         if self._auto:
             self.name = auto_name(self.auto_name, self.counts, ())
@@ -58,6 +67,17 @@ class Stack(HasVariables):
     def layers(self) -> "list[Item]":
         """The layers in order; the input is none of them."""
         return list(self._layers)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training may change the model; setting it sets all layers within."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._layers:
+            layer.trainable = bool(value)
 
     # Growing and shrinking
 
@@ -94,9 +114,13 @@ class Stack(HasVariables):
         """Take off all layers beyond a number of them."""
         for layer in self._layers[length:]:
             self.names.pop(layer.name or "", None)
-            self._inner = [inner for inner in self._inner if inner is not layer]
+            if isinstance(layer, Stack):
+                self._inner = [inner for inner in self._inner if inner is not layer]
+                layer._around.discard(self)
+        if not length and self._x is not None:
+            self._entry = self.entry  # it may have been that of the first layer
         del self._layers[length:], self._types[length:]
-        self._changed = next(CLOCK)
+        self._touch()
 
     def _take(self, items: list[Any]) -> None:
         """Put layers in place, with names, without a look at their shapes."""
@@ -112,11 +136,14 @@ class Stack(HasVariables):
             self._entry = entry
             raise
         self._layers += layers
-        self._inner += [layer for layer in layers if isinstance(layer, Stack)]
+        for layer in layers:
+            if isinstance(layer, Stack):
+                self._inner.append(layer)
+                layer._around.add(self)
         if first and layers and isinstance(layers[0], Layer) and self._entry is None:
             shape = layers[0].input_shape
             self._entry = None if shape is None else Input(shape)
-        self._changed = next(CLOCK)
+        self._touch()
 
     def _enters(self, item: Any) -> bool:
         """Whether an item is the input, which is taken out of the layers."""
@@ -166,8 +193,8 @@ class Stack(HasVariables):
             message = f"expected a shape with the batch first, received {short(input_shape)}"
             raise SpecError(f"{self.label}: {message}")
         entry = Input(tuple(input_shape)[1:], name=self._input_name())
-        known = self._entry.shape if self._entry else self._x and self._x.keras_shape[1:]
-        if known not in (None, entry.shape):
+        known = self.entry.shape if self._entry or self._x else None
+        if known is not None and known != entry.shape:
             raise SpecError(
                 f"{self.label}: it has the input shape {(None, *known)} already and cannot be "
                 f"built for {(None, *entry.shape)}; make a new model"
@@ -188,17 +215,21 @@ class Stack(HasVariables):
         """Find the types of all layers that have none yet."""
         if self._x is None:
             self._x = self._known_input()
-        if self._x is None:
-            return
-        for index in range(len(self._types), len(self._layers)):
+        if self._x is not None:
             pending: list[Pending] = []
-            layer, x = self._layers[index], self._types[-1] if self._types else self._x
-            try:
-                y = step(layer, x, layer.name or "", pending)
-            except SpecError as error:
-                raise Misfit(error, index) from None
-            self._types.append(y)
+            x = self._types[-1] if self._types else self._x
+            self._types += self._run(x, "", pending, len(self._types))
             place(pending, self.dtype or "float32")
+
+    def _run(self, x: TensorType, prefix: str, pending: list[Pending], start: int = 0) -> Types:
+        """The types of the outputs of all layers from one on; nothing is kept of a failure."""
+        fresh = [inner for inner in self._inner if inner._x is None]
+        try:
+            return run(self._layers, x, prefix, pending, start)
+        except SpecError:
+            for inner in fresh:
+                inner._x, inner._types = None, []
+            raise
 
     def _known_input(self) -> TensorType | None:
         if self._entry is None or self._entry.shape is None:
@@ -228,13 +259,7 @@ class Stack(HasVariables):
         self._refresh()
         if self._x is not None:
             self._check_input(x)
-        fresh = [inner for inner in self._inner if inner._x is None]
-        try:
-            types = run(self._layers, x, f"{path}/", pending)
-        except SpecError:
-            for inner in fresh:
-                inner._x, inner._types = None, []
-            raise
+        types = self._run(x, f"{path}/", pending)
         if self._x is None:
             self._x, self._types = x, types
         return types[-1]
@@ -250,20 +275,19 @@ class Stack(HasVariables):
                 f"it was built; received {x.keras_shape} of {x.dtype}"
             )
 
-    def changed(self) -> int:
-        """Grows with every change of the layers, those of models within included."""
-        return max(self._changed, *(inner.changed() for inner in self._inner), 0)
+    def _touch(self) -> None:
+        """Note a change, here and in all models around."""
+        self.changed = next(CLOCK)
+        for model in self._around:
+            model._stale = True
+            model._touch()
 
     def _refresh(self) -> None:
-        """Find the types again from the first model within that has changed since."""
-        if not self._inner or self.changed() == self._changed:
-            return
-        for index, layer in enumerate(self._layers):
-            if isinstance(layer, Stack) and layer.changed() > self._changed:
-                del self._types[index:]
-                break
-        self._changed = next(CLOCK)
-        self._grow()
+        """Find the types again if a model within has changed."""
+        if self._stale:
+            self._stale = False
+            self._types.clear()
+            self._grow()
 
     # What is known of a model that is built
 
@@ -275,6 +299,8 @@ class Stack(HasVariables):
         """
         if self.built:
             return
+        if self._x is not None:
+            self._grow()  # a layer of a model within does not fit any more: say so again
         if not self._layers:
             why = "it has no layers yet; add some"
         else:
@@ -286,9 +312,10 @@ class Stack(HasVariables):
 
     @property
     def entry(self) -> Input:
-        """The input of a built model."""
-        self.require_built("input")
+        """The input, as far as it is known."""
         if self._entry is None:
+            if self._x is None:
+                self.require_built("input")
             assert self._x is not None
             shape, dtype = self._x.keras_shape[1:], self._x.dtype
             return Input(shape, dtype=dtype, name=self._input_name())

@@ -9,7 +9,7 @@ from seqgen.ir.types import TensorType
 from seqgen.layers.base import Layer, Weight
 
 if TYPE_CHECKING:
-    from seqgen.spec.sequential import Sequential
+    from seqgen.spec.stack import Item
 
 # Bytes that a file or an array can count; the largest dtype has 8 for each number.
 MOST_NUMBERS = 2**63 // 8
@@ -31,9 +31,7 @@ class Misfit(SpecError):
         self.index: tuple[int, ...] = (index, *getattr(error, "index", ()))
 
 
-def step(
-    layer: "Layer | Sequential", x: TensorType, path: str, pending: list[Pending]
-) -> TensorType:
+def step(layer: "Item", x: TensorType, path: str, pending: list[Pending]) -> TensorType:
     """The type of a layer's output. What variables it needs is added to `pending`.
 
     Raises:
@@ -50,13 +48,17 @@ def step(
 
 
 def run(
-    layers: "list[Layer | Sequential]", x: TensorType, prefix: str, pending: list[Pending]
+    layers: "list[Item]", x: TensorType, prefix: str, pending: list[Pending], start: int = 0
 ) -> list[TensorType]:
-    """The types of the outputs of a chain; a `Misfit` tells which layer does not fit."""
+    """The types of the outputs of a chain from one layer on.
+
+    Raises:
+        Misfit: A layer does not fit its input; it tells which.
+    """
     types: list[TensorType] = []
-    for index, layer in enumerate(layers):
+    for index in range(start, len(layers)):
         try:
-            x = step(layer, x, f"{prefix}{layer.name}", pending)
+            x = step(layers[index], x, f"{prefix}{layers[index].name}", pending)
         except SpecError as error:
             raise Misfit(error, index) from None
         types.append(x)

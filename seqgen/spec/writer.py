@@ -1,7 +1,6 @@
 """A model as a spec: plain values, as short as the reader takes them, and their text."""
 
 import dataclasses
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -31,12 +30,10 @@ def plain(value: Any) -> Plain:
     return {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
-@functools.cache
 def first_argument(kind: type[Layer]) -> str | None:
     """The argument that a layer takes by place, if it takes any."""
-    fields = (field.name for field in dataclasses.fields(kind) if not field.kw_only)
-    name = next(fields, None)
-    return None if name == "name" else name
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return next((field.name for field in fields if not field.kw_only), None)
 
 
 def layer_item(layer: Layer, name: str | None) -> Plain:
@@ -67,10 +64,10 @@ def needed_names(model: "Stack") -> set[int]:
     """Identities of what needs its name written, since the reader would give it another one."""
     items = [*_in_reading_order(model), (model, None)]
     needed = {id(item) for item, _ in items if not item._auto}
-    taken: defaultdict[int, set[str | None]] = defaultdict(set)
+    taken: defaultdict[int, set[str]] = defaultdict(set)
     for item, home in items:
         if id(item) in needed:
-            taken[id(home)].add(item.name)
+            taken[id(home)].add(item.name or "")
     counts: Counter[str] = Counter()
     for item, home in items:
         if id(item) in needed:
@@ -79,7 +76,7 @@ def needed_names(model: "Stack") -> set[int]:
         if auto_name(item.auto_name, counts, taken[id(home)]) != item.name:
             counts[item.auto_name] = before
             needed.add(id(item))
-            taken[id(home)].add(item.name)
+            taken[id(home)].add(item.name or "")
     return needed
 
 

@@ -51,8 +51,9 @@ def _events(text: str, faults: Faults) -> Iterator[Any]:
         raise faults.stop(f"not valid YAML: {error.reason}", line) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
-        raise faults.stop(f"not valid YAML: {error.problem or error.context}", line) from None
+        place = mark.line + 1 if mark else None
+        message = f"not valid YAML: {error.problem or error.context}"
+        raise faults.stop(message, place) from None
     except (yaml.YAMLError, RecursionError, UnicodeError) as error:
         raise faults.stop(f"not valid YAML: {type(error).__name__}") from None
 

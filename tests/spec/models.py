@@ -1,0 +1,174 @@
+"""Models written once, to be built with Keras and with seqgen: `make(keras)`."""
+
+from collections.abc import Callable
+from typing import Any
+
+Make = Callable[[Any], Any]
+
+
+def plain(keras: Any) -> Any:
+    layers = keras.layers
+    model = keras.Sequential(name="plain")
+    model.add(keras.Input(shape=(28, 28, 1)))
+    model.add(layers.Conv2D(32, 3, activation="relu"))
+    model.add(layers.BatchNormalization())
+    model.add(layers.MaxPooling2D(2))
+    model.add(layers.Flatten())
+    model.add(layers.Dropout(0.5))
+    model.add(layers.Dense(10))
+    model.pop()
+    model.add(layers.Dense(12, name="logits"))
+    return model
+
+
+def open_sizes(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((None, None, 3)),
+            layers.Conv2D(8, 3, padding="same", name="a" * 60),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(1_234_567),
+        ]
+    )
+
+
+def nested(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(5),
+            keras.Sequential([layers.Dense(4), keras.Sequential([layers.Dense(3)])]),
+            keras.Sequential([layers.Dense(4), layers.ReLU()], name="tail"),
+            layers.Dense(2),
+        ]
+    )
+
+
+def nested_by_add(keras: Any) -> Any:
+    layers = keras.layers
+    model = keras.Sequential()
+    model.add(keras.Input((6,)))
+    model.add(layers.Dense(5))
+    model.add(keras.Sequential([layers.Dense(4)]))
+    model.add(keras.Sequential([layers.Dense(4)]))
+    model.add(layers.Dense(5))
+    return model
+
+
+def base_first(keras: Any) -> Any:
+    layers = keras.layers
+    base = keras.Sequential(
+        [keras.Input((None, None, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()], name="base"
+    )
+    base.trainable = False
+    return keras.Sequential(
+        [keras.Input((8, 8, 3)), base, layers.Flatten(), layers.Dense(2)], name="tuned"
+    )
+
+
+def inferred_from_base(keras: Any) -> Any:
+    layers = keras.layers
+    base = keras.Sequential([keras.Input((7,)), layers.Dense(4)], name="base")
+    return keras.Sequential([base, layers.Dense(2)])
+
+
+def frozen(keras: Any) -> Any:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((4,)), *[layers.Dense(4) for _ in range(3)], layers.Dropout(0.1)]
+    )
+    for layer in model.layers[:-2]:
+        layer.trainable = False
+    return model
+
+
+def constructed_frozen(keras: Any) -> Any:
+    layers = keras.layers
+    inner = keras.Sequential([layers.Dense(4), layers.Dense(2, trainable=False)], trainable=False)
+    return keras.Sequential([keras.Input((4,)), inner, layers.Dense(3)])
+
+
+def thawed(keras: Any) -> Any:
+    model = constructed_frozen(keras)
+    model.trainable = False
+    model.layers[-1].trainable = True
+    return model
+
+
+def odd_names(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((4,), name="x[0]"),
+            layers.Dense(4, name="[bold]no"),
+            layers.Dense(4, name="été 日本"),
+            layers.Dense(4, name="class"),
+            layers.Dense(4, name="a.b-c"),
+        ],
+        name="odd [red] \\ names",
+    )
+
+
+def late(keras: Any) -> Any:
+    layers = keras.layers
+    model = keras.Sequential([layers.Dense(3), layers.Normalization(), layers.PReLU()])
+    model.build((None, 9))
+    return model
+
+
+def typed(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((9,), dtype="float64"),
+            layers.Dense(3, dtype="float64"),
+            layers.Dense(2, dtype="float64"),
+        ]
+    )
+
+
+def large(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((9,), dtype="int32"), layers.Embedding(40_000, 300), layers.UpSampling1D(2)]
+    )
+
+
+def many_kinds(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.SeparableConv2D(4, 3),
+            layers.LeakyReLU(),
+            layers.DepthwiseConv2D(3),
+            layers.Conv2DTranspose(2, 2, strides=2),
+            layers.ZeroPadding2D(),
+            layers.Reshape((-1, 2)),
+            layers.SpectralNormalization(layers.Conv1D(3, 2)),
+            layers.GlobalMaxPooling1D(),
+            layers.LayerNormalization(),
+            layers.GaussianNoise(0.1),
+            layers.Activation("gelu"),
+        ]
+    )
+
+
+MODELS: list[Make] = [
+    plain,
+    open_sizes,
+    nested,
+    nested_by_add,
+    base_first,
+    inferred_from_base,
+    frozen,
+    constructed_frozen,
+    thawed,
+    odd_names,
+    late,
+    typed,
+    large,
+    many_kinds,
+]
