@@ -18,7 +18,7 @@ from seqgen.layers.arguments import (
     Kind,
     arg,
 )
-from seqgen.layers.axes import known_sizes, positions
+from seqgen.layers.axes import all_moved, known_sizes, positions
 from seqgen.layers.base import LAYER, Layer, Weight
 from seqgen.layers.objects import CONSTRAINT, INITIALIZER, REGULARIZER, Named
 
@@ -99,6 +99,11 @@ class BatchNormalization(_OfChannels):
     renorm_momentum: float = arg(REAL, 0.99)
     synchronized: bool = arg(BOOLEAN, False)
 
+    @property
+    def any_order(self) -> bool:
+        """Each feature of a vector has weights of its own."""
+        return True
+
     def check(self) -> tuple[Fault, ...]:
         return (Fault(RENORM, "renorm"),) if self.renorm else ()
 
@@ -151,6 +156,11 @@ class _OverAxes(Layer):
     """A layer that normalizes each sample over some of its axes."""
 
     layout = "spec"
+
+    @property
+    def any_order(self) -> bool:
+        """All features of a vector are added up, and each has weights of its own."""
+        return True
 
     def sizes(self, x: TensorType) -> tuple[int, ...]:
         """Sizes of the axes, in the order in which Keras has them in its weights."""
@@ -212,13 +222,14 @@ class RMSNormalization(_OverAxes):
 class UnitNormalization(Layer):
     """A Euclidean norm of 1 over some axes."""
 
-    layout = "spec"
-
     axis: int | tuple[int, ...] = arg(AXES, -1)
 
     def output_type(self, x: TensorType) -> TensorType:
         positions(self, x, self.axis)
         return x
+
+    def relayout(self, perm: Permutation) -> "UnitNormalization":
+        return replace(self, axis=all_moved(self.axis, perm))
 
 
 class SpectralNormalization(Layer):

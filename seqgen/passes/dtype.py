@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from seqgen.ir.graph import Input, Model, Node, Op
+from seqgen.ir.graph import Model, Node, Op
 from seqgen.layers.arguments import DTYPES
+from seqgen.layers.base import Layer
 
 
 def with_dtype(model: Model, dtype: str) -> Model:
@@ -17,14 +18,22 @@ def with_dtype(model: Model, dtype: str) -> Model:
     return replace(model.rewrite(typed), dtype=dtype)
 
 
+def typed_layer(layer: Layer, dtype: str) -> Layer:
+    """The layer with its dtype said, and that of a layer inside, which Keras asks on its own."""
+    inner = getattr(layer, "layer", None)
+    if inner is not None:
+        layer = replace(layer, layer=typed_layer(inner, dtype))
+    return layer if layer.dtype else replace(layer, dtype=dtype)
+
+
 def spell_dtype(model: Model) -> Model:
     """Give every layer the model's dtype as its argument, where it is not Keras's default."""
     if model.dtype == "float32":
         return model
 
     def typed(node: Node) -> list[Node] | None:
-        if isinstance(node.layer, (Op, Input)) or node.layer.dtype:
+        if isinstance(node.layer, Op):
             return None
-        return [replace(node, layer=replace(node.layer, dtype=model.dtype))]
+        return [replace(node, layer=typed_layer(node.layer, model.dtype))]
 
     return model.rewrite(typed)

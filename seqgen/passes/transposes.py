@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from seqgen.ir.graph import Model, Node, Order, Transpose, consumers
-from seqgen.ir.types import compose
+from seqgen.ir.types import compose, inverse
 from seqgen.passes.layout import identity
 
 
@@ -12,6 +12,8 @@ def update(model: Model, changed: Iterable[Node], dropped: Iterable[Node] = ()) 
     """The model with some nodes changed and some taken out; what read those reads their input."""
     new = {node.name: node for node in changed}
     gone = {node.name: node.inputs[0] for node in dropped}
+    if not new and not gone:
+        return model
 
     def survivor(name: str) -> str:
         while name in gone:
@@ -22,7 +24,8 @@ def update(model: Model, changed: Iterable[Node], dropped: Iterable[Node] = ()) 
     for node in model.nodes:
         if node.name not in gone:
             node = new.get(node.name, node)
-            nodes.append(replace(node, inputs=tuple(map(survivor, node.inputs))))
+            inputs = tuple(map(survivor, node.inputs))
+            nodes.append(node if inputs == node.inputs else replace(node, inputs=inputs))
     return replace(model, nodes=tuple(nodes))
 
 
@@ -98,7 +101,8 @@ def reorder_rows(model: Model) -> Model:
         chain = chain_to(flatten, ("Dense",), readers)
         if chain is None or not source.type.static or step.perm != identity(step.type.rank):
             continue
-        order = Order(source.type.sizes, tuple(axis - 1 for axis in source.perm[1:]))
+        memory = inverse(step.layer.perm)
+        order = Order(step.type.sizes, tuple(axis - 1 for axis in memory[1:]))
         dropped.append(step)
         changed += [replace(node, rows=order, columns=order) for node in chain[:-1]]
         changed.append(replace(chain[-1], rows=order))
@@ -119,16 +123,16 @@ def reorder_columns(model: Model) -> Model:
             continue
         if not moves_values(step, reshape):
             dropped.append(step)
-            changed.append(replace(reshape, perm=step.perm))
+            changed.append(replace(reshape, perm=step.layer.perm))
             continue
         chain = chain_to(reshape, ("Dense",), writers)
         if chain is None or any(len(readers[node.name]) > 1 for node in chain):
             continue
         if reshape.type.rank == 2 or any(node.name in model.outputs for node in chain):
             continue
-        order = Order(reshape.type.sizes, tuple(axis - 1 for axis in step.perm[1:]))
+        order = Order(reshape.type.sizes, tuple(axis - 1 for axis in step.layer.perm[1:]))
         dropped.append(step)
-        changed.append(replace(reshape, perm=step.perm))
+        changed.append(replace(reshape, perm=step.layer.perm))
         changed += [replace(node, rows=order, columns=order) for node in chain[:-1]]
         changed.append(replace(chain[-1], columns=order))
     return update(model, changed, dropped)

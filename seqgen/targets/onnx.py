@@ -3,18 +3,31 @@
 from typing import Any
 
 from seqgen.errors import UnsupportedError
+from seqgen.initializers import array_dtype
 from seqgen.ir.graph import Input, Model, Node
 from seqgen.naming import class_name
 from seqgen.passes.activations import split_activations
+from seqgen.passes.adaptive import place_windows
+from seqgen.passes.casts import explicit_casts
+from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
-from seqgen.passes.padding import explicit_padding
+from seqgen.passes.noise import place_noise
+from seqgen.passes.padding import explicit_padding, pad_dilated
+from seqgen.passes.permute import plain_flatten, transpose_permutes
+from seqgen.passes.separable import split_separable
+from seqgen.passes.spectral import unwrap_spectral
 from seqgen.passes.transposes import remove_transposes
 from seqgen.render import Macros
+from seqgen.targets import normalization, reshaping
+from seqgen.targets.activations import onnx_activation
 from seqgen.targets.base import Row, Target
+from seqgen.targets.constants import CONSTANTS, slopes_shape, statistics_perm, statistics_shape
+from seqgen.targets.rewritten import REWRITTEN
+from seqgen.targets.windows import depthwise_shape
 
 DEFAULT_OPSET = 21
 # The IR version that came with each opset, so that no runtime of its time refuses the file.
-IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
+IR_VERSIONS = dict(zip(range(17, 29), (8, 8, 9, 9, 10, 10, 11, 12, 13, 13, 13, 14), strict=True))
 
 
 def ir_version(opset: int) -> int:
@@ -29,6 +42,18 @@ def ir_version(opset: int) -> int:
     return IR_VERSIONS[opset]
 
 
+# The most bytes of weights within the file: above, they go to a file of their own beside it, since
+# a protobuf message ends at 2 GiB.
+EMBEDDED_LIMIT = 1_500_000_000
+
+
+def weights_size(model: Model) -> int:
+    """Bytes of all weights of a model."""
+    return sum(
+        weight.size * array_dtype(weight.dtype or model.dtype).itemsize for weight in model.weights
+    )
+
+
 ELEM_TYPES = {
     "float32": "FLOAT",
     "float64": "DOUBLE",
@@ -39,10 +64,25 @@ ELEM_TYPES = {
 }
 
 CONV = {
-    f"Conv{rank}D": {"kernel": Row("kernel", (rank + 1, rank, *range(rank))), "bias": Row("bias")}
+    f"Conv{rank}D{kind}": {
+        "kernel": Row("kernel", (rank + 1, rank, *range(rank))),
+        "bias": Row("bias"),
+    }
     for rank in (1, 2, 3)
+    for kind in ("", "Transpose")
+}
+DEPTHWISE = {
+    f"DepthwiseConv{rank}D": {
+        "kernel": Row("kernel", (rank, rank + 1, *range(rank)), depthwise_shape),
+        "bias": Row("bias"),
+    }
+    for rank in (1, 2)
 }
 
+# ONNX has no adaptive pooling; its windows are placed by a pass.
+ADAPTIVE = frozenset(
+    f"Adaptive{kind}Pooling{rank}D" for kind in ("Average", "Max") for rank in (1, 2, 3)
+)
 
 Attributes = dict[str, tuple[Any, Any]]
 
@@ -65,6 +105,15 @@ def padding(node: Node) -> Attributes:
     return {"pads": (before + after, (0,) * len(before + after))}
 
 
+def cropping(node: Node) -> Attributes:
+    """The attributes that say what a transposed convolution crops off, and adds after."""
+    before, after = zip(*node.pads, strict=True)
+    crops = before + tuple(max(0, amount) for amount in after)
+    added = tuple(max(0, -amount) for amount in after)
+    none = (0,) * len(before)
+    return {"pads": (crops, none + none), "output_padding": (added, none)}
+
+
 def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
     """What the page of the program is given."""
     moves = [move for node in model.nodes for move in target.moves(model, node)]
@@ -72,6 +121,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "class_name": class_name(model.name),
         "steps": [node for node in model.nodes if not isinstance(node.layer, Input)],
         "moves": moves,
+        "external": weights_size(model) > EMBEDDED_LIMIT,
         "weight_names": {move.weight.key: move.weight.key for move in moves},
     }
 
@@ -80,13 +130,53 @@ ONNX = Target(
     name="onnx",
     files={"model.py.j2": "onnx_model.py"},
     passes={
-        name: (split_activations, explicit_padding, layout, remove_transposes)
+        name: (
+            unwrap_spectral,
+            split_separable,
+            split_activations,
+            place_noise,
+            plain_flatten,
+            explicit_casts,
+            explicit_padding,
+            pad_dilated,
+            explicit_cropping,
+            layout,
+            transpose_permutes,
+            remove_transposes,
+            place_windows,
+        )
         for name, layout in (("native", native_layout), ("spec", spec_layout))
     },
     weights={
         "Dense": {"kernel": Row("kernel", axes=("in", "out")), "bias": Row("bias", axes=("out",))},
+        "EinsumDense": {"kernel": Row("kernel"), "bias": Row("bias")},
+        "Embedding": {"embeddings": Row("embeddings")},
+        "PReLU": {"alpha": Row("alpha", None, slopes_shape, ("in",), follows_layout=True)},
+        "Normalization": {
+            "mean": Row("mean", statistics_perm, statistics_shape, ("in",)),
+            "variance": Row("variance", statistics_perm, statistics_shape, ("in",)),
+            "count": Row("count"),
+        },
         **CONV,
+        **DEPTHWISE,
+        **normalization.ONNX_ROWS,
     },
-    functions={"ir_version": ir_version, "keywords": keywords, "padding": padding, "elem_type": ELEM_TYPES.__getitem__},
+    limits=(
+        onnx_activation,
+        normalization.cast_by_spectral,
+        reshaping.open_lanczos,
+        reshaping.rounded_bicubic,
+    ),
+    functions={
+        **CONSTANTS,
+        **normalization.FUNCTIONS,
+        **reshaping.FUNCTIONS,
+        "ir_version": ir_version,
+        "keywords": keywords,
+        "padding": padding,
+        "cropping": cropping,
+        "elem_type": ELEM_TYPES.__getitem__,
+    },
+    rewrites=REWRITTEN | ADAPTIVE,
     page=page,
 )

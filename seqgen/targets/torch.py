@@ -5,21 +5,62 @@ from typing import Any
 from seqgen.ir.graph import Model, Node, Order
 from seqgen.ir.scopes import scope_tree
 from seqgen.passes.activations import split_activations
+from seqgen.passes.casts import explicit_casts
+from seqgen.passes.ceil_mode import cover_open_pooling
+from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
+from seqgen.passes.noise import place_noise
 from seqgen.passes.padding import explicit_padding, pad_outside
+from seqgen.passes.permute import plain_flatten, transpose_permutes
+from seqgen.passes.separable import split_separable
+from seqgen.passes.spectral import unwrap_spectral
 from seqgen.passes.transposes import remove_transposes
-from seqgen.render import Macros, Source
+from seqgen.render import Macros, Source, templates_folder
+from seqgen.targets import noise, normalization, reshaping
+from seqgen.targets.activations import torch_activation
 from seqgen.targets.base import Move, Row, Target
+from seqgen.targets.constants import (
+    CONSTANTS,
+    channel_slopes,
+    statistics_perm,
+    statistics_shape,
+)
 from seqgen.targets.modules import Class, Step, as_class
+from seqgen.targets.rewritten import REWRITTEN
+from seqgen.targets.windows import (
+    depthwise_shape,
+    index,
+    pool_index,
+    pool_padding,
+    transposed_index,
+    transposed_padding,
+)
 
 # Layers that a model in training mode runs in inference mode while they are frozen.
 STILL_WHEN_FROZEN = ("BatchNormalization",)
 
 BIAS = Row("bias", axes=("out",))
 CONV = {
-    f"Conv{rank}D": {"kernel": Row("weight", (rank + 1, rank, *range(rank))), "bias": Row("bias")}
+    f"Conv{rank}D{kind}": {
+        "kernel": Row("weight", (rank + 1, rank, *range(rank))),
+        "bias": Row("bias"),
+    }
     for rank in (1, 2, 3)
+    for kind in ("", "Transpose")
 }
+DEPTHWISE = {
+    f"DepthwiseConv{rank}D": {
+        "kernel": Row("weight", (rank, rank + 1, *range(rank)), depthwise_shape),
+        "bias": Row("bias"),
+    }
+    for rank in (1, 2)
+}
+
+
+def prelu_shape(node: Node) -> tuple[int, ...]:
+    """Shape of the slopes of a PReLU, one axis where they belong to channels."""
+    slopes = channel_slopes(node)
+    return (slopes,) if isinstance(slopes, int) else slopes
 
 
 def moves(target: Target, model: Model, main: Class) -> list[tuple[str, Move]]:
@@ -46,13 +87,27 @@ def features(size: int, order: Order | None) -> int | str:
     return Source(" * ".join(str(order.sizes[axis]) for axis in order.perm))
 
 
+def helper_names() -> set[str]:
+    """Names of the functions and classes that programs may define beside the model."""
+    return {path.stem for path in (templates_folder() / "torch" / "helpers").glob("*.j2")}
+
+
 def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
     """What the page of the program is given."""
 
     def is_module(node: Node) -> bool:
-        return macros.has(node, "_init")
+        # A macro may tell by its arguments that a layer needs no module, and give nothing.
+        return macros.has(node, "_init") and macros.spell(node, suffix="_init") != ""
 
-    main = as_class(model, scope_tree(model), is_module, STILL_WHEN_FROZEN, set())
+    main = as_class(model, scope_tree(model), is_module, STILL_WHEN_FROZEN, helper_names())
+
+    def constructor(node: Node) -> str:
+        text = macros.spell(node, suffix="_init")
+        if node.wrapper is None:
+            return text
+        wrap = macros.find(node.wrapper.family, f"{type(node.wrapper).__name__}_wrap")
+        assert wrap is not None
+        return Source(wrap(node, text).strip())
 
     def expression(cls: Class, step: Step) -> str:
         if step.submodule:
@@ -66,6 +121,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
     placed = moves(target, model, main)
     return {
         "classes": list(main.classes),
+        "constructor": constructor,
         "expression": expression,
         "moves": placed,
         "weight_names": {move.weight.key: name for name, move in placed},
@@ -76,13 +132,55 @@ TORCH = Target(
     name="torch",
     files={"model.py.j2": "torch_model.py"},
     passes={
-        name: (split_activations, explicit_padding, pad_outside, layout, remove_transposes)
+        name: (
+            unwrap_spectral,
+            split_separable,
+            split_activations,
+            place_noise,
+            plain_flatten,
+            explicit_casts,
+            explicit_padding,
+            explicit_cropping,
+            cover_open_pooling,
+            pad_outside,
+            layout,
+            transpose_permutes,
+            remove_transposes,
+        )
         for name, layout in (("native", native_layout), ("spec", spec_layout))
     },
     weights={
         "Dense": {"kernel": Row("weight", (1, 0), axes=("in", "out")), "bias": BIAS},
+        "EinsumDense": {"kernel": Row("kernel"), "bias": Row("bias")},
+        "Embedding": {"embeddings": Row("weight")},
+        "PReLU": {"alpha": Row("weight", None, prelu_shape, ("in",), follows_layout=True)},
+        "Normalization": {
+            "mean": Row("mean", statistics_perm, statistics_shape, ("in",)),
+            "variance": Row("variance", statistics_perm, statistics_shape, ("in",)),
+            "count": Row("count"),
+        },
         **CONV,
+        **DEPTHWISE,
+        **normalization.TORCH_ROWS,
     },
-    functions={"features": features},
+    limits=(
+        torch_activation,
+        normalization.cast_by_spectral,
+        noise.endless_noise,
+        reshaping.rounded_bicubic,
+    ),
+    functions={
+        "features": features,
+        "drops_channels": noise.drops_channels,
+        **normalization.FUNCTIONS,
+        **reshaping.FUNCTIONS,
+        **CONSTANTS,
+        "index": index,
+        "pool_index": pool_index,
+        "pool_padding": pool_padding,
+        "transposed_index": transposed_index,
+        "transposed_padding": transposed_padding,
+    },
+    rewrites=REWRITTEN,
     page=page,
 )

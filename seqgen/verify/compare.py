@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seqgen.ir.graph import Model
-from seqgen.verify.constants import rounds_constants
+from seqgen.verify.constants import computes_in_single, rounds_constants
 
 # Distance between 1 and the next number of each dtype.
 SPACING = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -31,6 +31,8 @@ def tolerance(model: Model, dtype: str) -> float:
 
     Rounding errors of a sum grow like the square root of its length, and layers add theirs.
     """
+    if dtype == "float64" and computes_in_single(model):
+        dtype = "float32"
     if dtype == "float64":
         return DOUBLE_TOLERANCE + 2.0 * SPACING["float32"] * rounds_constants(model)
     steps = 8.0 + math.sqrt(reduction_length(model))

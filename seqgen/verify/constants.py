@@ -1,4 +1,4 @@
-"""Constants that the oracle computes with in float32 even in a model of float64."""
+"""What the oracle computes with in float32 even in a model of float64."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -41,6 +41,12 @@ def held(node: Node) -> Iterator[float]:
     if activation is not None:
         defaults = ROUNDED_ACTIVATIONS.get(activation.name, {})
         yield from numbers(tuple({**defaults, **activation.kwargs}[name] for name in defaults))
+
+
+def computes_in_single(model: Model) -> bool:
+    """Whether the oracle computes a layer in float32 in every dtype: tf.image.resize does."""
+    methods = {getattr(node.layer, "interpolation", "nearest") for node in model.layers}
+    return bool(methods - {"nearest"})
 
 
 def rounds_constants(model: Model) -> int:

@@ -44,7 +44,8 @@ def plain(value: Any) -> Any:
 
 def plain_arguments(layer: Layer) -> dict[str, Any]:
     """All arguments of a layer that differ from Keras's defaults."""
-    return {name: plain(value) for name, value in layer.arguments().items()}
+    given = layer.arguments().items()
+    return {name: plain(layer.kinds[name].brief(value)) for name, value in given}
 
 
 def oracle_layers(graph: Model) -> list[dict[str, Any]]:
