@@ -1,7 +1,9 @@
 """From a lowered model to the text of a program: the Jinja environment, its filters, and black."""
 
 import functools
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,11 +187,26 @@ def environment(*more: Path) -> jinja2.Environment:
     return made
 
 
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Keep the collector of reference cycles from running, where nearly nothing is garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def format_source(text: str) -> str:
     """The text as black formats it."""
     import black
 
-    return black.format_str(text, mode=black.Mode())
+    # Its tree is full of cycles and lives to the end: to search it again and again takes as long
+    # as the formatting itself.
+    with no_collection():
+        return black.format_str(text, mode=black.Mode())
 
 
 def template_folders(target: "Target", model: Model, overrides: Path | None) -> tuple[Path, ...]:
