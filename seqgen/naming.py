@@ -4,18 +4,20 @@ import keyword
 import re
 from collections.abc import Collection
 
-# Attributes of torch.nn.Module; a layer of such a name would hide what PyTorch needs. Names that
-# begin with an underscore are moved out of the way as a whole.
+# Attributes of torch.nn.Module, and of torch.fx.GraphModule, as which it is exported; a layer of
+# such a name would hide what PyTorch needs. Leading underscores are taken off every name.
 MODULE_ATTRIBUTES = frozenset(
-    """T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda
-    double dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
-    get_submodule half ipu load_state_dict modules mtia named_buffers named_children named_modules
-    named_parameters parameters register_backward_hook register_buffer register_forward_hook
-    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+    """T_destination add_module add_submodule apply bfloat16 buffers call_super_init children
+    code compile cpu cuda delete_all_unused_submodules delete_submodule double dump_patches
+    eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule graph
+    half ipu load_state_dict meta modules mtia named_buffers named_children named_modules
+    named_parameters parameters print_readable recompile register_backward_hook
+    register_buffer register_forward_hook register_forward_pre_hook
+    register_full_backward_hook register_full_backward_pre_hook
     register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
-    register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
-    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
-    zero_grad""".split()
+    register_parameter register_state_dict_post_hook register_state_dict_pre_hook
+    requires_grad_ set_extra_state set_submodule shape_env share_memory state_dict to to_empty
+    to_folder train training type xpu zero_grad""".split()
 )
 
 

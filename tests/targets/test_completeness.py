@@ -39,5 +39,7 @@ def names(item: object) -> list[str]:
 @pytest.mark.parametrize("target", ["torch", "onnx"])
 def test_every_activation_has_a_macro(target: str) -> None:
     macros = macros_of(TARGETS[target], [])
-    missing = [name for name in ACTIVATIONS if macros.find("functions", name) is None]
+    # A pass takes `linear` away.
+    names = [name for name in ACTIVATIONS if name != "linear"]
+    missing = [name for name in names if macros.find("functions", name) is None]
     assert missing == []

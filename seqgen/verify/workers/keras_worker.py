@@ -212,7 +212,9 @@ def export(request: Request) -> dict[str, Any]:
 def hello(request: Request) -> dict[str, Any]:
     """Who answers."""
     backend = keras.backend.backend()
-    return {"version": keras.__version__, "devices": [*keras.distribution.list_devices(), backend]}
+    # With torch Keras has no list of devices.
+    devices = [] if backend == "torch" else keras.distribution.list_devices()
+    return {"version": keras.__version__, "devices": [*devices, backend]}
 
 
 if __name__ == "__main__":

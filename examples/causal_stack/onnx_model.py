@@ -1,0 +1,142 @@
+"""ONNX graph CausalStack. Run as a program, it writes model.onnx."""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+from onnx.helper import (
+    make_graph,
+    make_model,
+    make_node,
+    make_opsetid,
+    make_tensor_value_info,
+    np_dtype_to_tensor_dtype,
+)
+from onnx.numpy_helper import from_array
+from safetensors.numpy import load_file
+
+
+def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
+    """Return the graph with the weights of a .safetensors file in Keras layout."""
+    nodes = [
+        make_node(
+            "Conv",
+            ["series", "conv1d.kernel", "conv1d.bias"],
+            ["conv1d.linear"],
+            kernel_shape=[2],
+            pads=[1, 0],
+        ),
+        make_node("Relu", ["conv1d.linear"], ["conv1d"]),
+        make_node(
+            "Conv",
+            ["conv1d", "conv1d_1.kernel", "conv1d_1.bias"],
+            ["conv1d_1.linear"],
+            kernel_shape=[2],
+            dilations=[2],
+            pads=[2, 0],
+        ),
+        make_node("Relu", ["conv1d_1.linear"], ["conv1d_1"]),
+        make_node(
+            "Conv",
+            ["conv1d_1", "conv1d_2.kernel", "conv1d_2.bias"],
+            ["conv1d_2.linear"],
+            kernel_shape=[2],
+            dilations=[4],
+            pads=[4, 0],
+        ),
+        make_node("Relu", ["conv1d_2.linear"], ["conv1d_2"]),
+        make_node(
+            "Transpose", ["conv1d_2"], ["layer_normalization.transpose"], perm=[0, 2, 1]
+        ),
+        make_node(
+            "LayerNormalization",
+            [
+                "layer_normalization.transpose",
+                "layer_normalization.gamma",
+                "layer_normalization.beta",
+            ],
+            ["layer_normalization"],
+            epsilon=0.001,
+        ),
+        make_node(
+            "Transpose",
+            ["layer_normalization"],
+            ["conv1d_3.linear.transpose"],
+            perm=[0, 2, 1],
+        ),
+        make_node(
+            "Conv",
+            ["conv1d_3.linear.transpose", "conv1d_3.kernel", "conv1d_3.bias"],
+            ["conv1d_3.linear"],
+            kernel_shape=[2],
+            dilations=[8],
+            pads=[8, 0],
+        ),
+        make_node("Gelu", ["conv1d_3.linear"], ["conv1d_3"]),
+        make_node("Identity", ["conv1d_3"], ["spatial_dropout1d"]),
+        make_node(
+            "Transpose", ["spatial_dropout1d"], ["forecast.transpose"], perm=[0, 2, 1]
+        ),
+        make_node(
+            "MatMul", ["forecast.transpose", "forecast.kernel"], ["forecast.product"]
+        ),
+        make_node("Add", ["forecast.product", "forecast.bias"], ["forecast"]),
+    ]
+    inputs = [
+        make_tensor_value_info("series", TensorProto.FLOAT, ["batch", 8, "time"]),
+    ]
+    outputs = [
+        make_tensor_value_info("forecast", TensorProto.FLOAT, ["batch", "time", 1]),
+    ]
+    weights = load_file(path)
+    arrays = {
+        "conv1d.kernel": weights.pop("conv1d.kernel").transpose(2, 1, 0),
+        "conv1d.bias": weights.pop("conv1d.bias"),
+        "conv1d_1.kernel": weights.pop("conv1d_1.kernel").transpose(2, 1, 0),
+        "conv1d_1.bias": weights.pop("conv1d_1.bias"),
+        "conv1d_2.kernel": weights.pop("conv1d_2.kernel").transpose(2, 1, 0),
+        "conv1d_2.bias": weights.pop("conv1d_2.bias"),
+        "layer_normalization.gamma": weights.pop("layer_normalization.gamma"),
+        "layer_normalization.beta": weights.pop("layer_normalization.beta"),
+        "conv1d_3.kernel": weights.pop("conv1d_3.kernel").transpose(2, 1, 0),
+        "conv1d_3.bias": weights.pop("conv1d_3.bias"),
+        "forecast.kernel": weights.pop("forecast.kernel"),
+        "forecast.bias": weights.pop("forecast.bias"),
+    }
+    if weights:
+        raise KeyError(f"weights that the model does not have: {sorted(weights)}")
+
+    # The checker would copy the weights several times, so it sees them as inputs.
+    variables = [
+        make_tensor_value_info(name, np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in arrays.items()
+    ]
+    graph = make_graph(nodes, "causal_stack", inputs + variables, outputs)
+    model = make_model(graph, opset_imports=[make_opsetid("", 21)], ir_version=10)
+    onnx.checker.check_model(model, full_check=True)
+    del model.graph.input[len(inputs) :]
+    model.graph.initializer.extend(
+        from_array(arrays.pop(name), name) for name in list(arrays)
+    )
+    return model
+
+
+def main() -> None:
+    """Write the model with its weights."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--weights", default="weights.safetensors")
+    parser.add_argument("--output", default="model.onnx")
+    options = parser.parse_args()
+    output = Path(options.output)
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder:
+        # Moved when complete, so that an error leaves no half of a model.
+        staged = Path(folder, output.name)
+        onnx.save(build_model(options.weights), staged)
+        os.replace(staged, output)
+
+
+if __name__ == "__main__":
+    main()
