@@ -14,9 +14,11 @@ from tests.benchmarks import measure
 from tests.benchmarks.networks import NETWORKS, Spec
 
 EXPORT = """
+import keras
 from keras_model import build_model, load_weights
 model = build_model()
 load_weights(model)
+model(keras.ops.zeros((1, *model.input_shape[1:])))
 model.export("keras.onnx", format="onnx", verbose=False)
 """
 SECONDS = 12.0

@@ -1,5 +1,6 @@
 """How things are measured: whole processes by time and memory, functions in turns."""
 
+import json
 import os
 import statistics
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONWARNINGS": "ignore"}
@@ -15,17 +17,28 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "PYTHONWARN
 
 @dataclass(frozen=True)
 class Process:
-    """What a process took: seconds from start to end, and its peak of resident memory in MB."""
+    """What a process took.
 
-    seconds: float
-    megabytes: float
+    Attributes:
+        seconds: From its start to its end.
+        cpu: Of all its threads, in seconds; what else the machine does hardly changes this.
+        megabytes: Its peak of resident memory.
+    """
+
+    seconds: float = 0.0
+    cpu: float = 0.0
+    megabytes: float = 0.0
 
     def __add__(self, other: "Process") -> "Process":
         """Both, one after the other."""
-        return Process(self.seconds + other.seconds, max(self.megabytes, other.megabytes))
+        return Process(
+            self.seconds + other.seconds,
+            self.cpu + other.cpu,
+            max(self.megabytes, other.megabytes),
+        )
 
     def __str__(self) -> str:
-        return f"{self.seconds:.2f} s, peak {self.megabytes:.0f} MB"
+        return f"{self.seconds:.2f} s ({self.cpu:.2f} s of CPU), peak {self.megabytes:.0f} MB"
 
 
 def run(*command: object, folder: Path = ROOT, **more: str) -> Process:
@@ -57,7 +70,12 @@ def run(*command: object, folder: Path = ROOT, **more: str) -> Process:
     path.unlink()
     if process.returncode:
         raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{words[-2000:]}")
-    return Process(seconds, usage.ru_maxrss * 1024 / 1e6)
+    return Process(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write a value for another process."""
+    path.write_text(json.dumps(value), encoding="utf-8")
 
 
 def python(code: str, folder: Path = ROOT, **more: str) -> Process:

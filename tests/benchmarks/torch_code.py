@@ -77,13 +77,12 @@ def main() -> None:
     torch.manual_seed(0)
     ours, hand = generated(), ByHand()
     hand.load_state_dict(dict(zip(hand.state_dict(), ours.state_dict().values(), strict=True)))
-    for mode, make, rounds in (("inference", inference, 300), ("training", training, 60)):
+    for mode, make, rounds in (("inference", inference, 400), ("training", training, 80)):
         for batch in (1, 8):
             x = torch.randn(batch, 3, 250, 250)
             torch.testing.assert_close(ours(x), hand(x))
-            times = measure.in_turns(
-                {"generated": make(ours, x), "by hand": make(hand, x)}, rounds // batch**0.5 // 1
-            )
+            calls = {"generated": make(ours, x), "by hand": make(hand, x)}
+            times = measure.in_turns(calls, rounds // batch)
             found = measure.ratio(times["generated"], times["by hand"])
             shown = ", ".join(f"{name} {measure.milliseconds(t)}" for name, t in times.items())
             print(
