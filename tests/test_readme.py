@@ -1,0 +1,36 @@
+"""What the README shows is what seqgen does."""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from seqgen.matrix import markdown
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_matrix_is_the_registry_s() -> None:
+    shown = README.split("<!-- matrix -->\n")[1].split("<!-- /matrix -->")[0]
+    assert shown == markdown()
+
+
+def test_spec_is_the_example() -> None:
+    shown = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    example = (ROOT / "examples" / "mnist_cnn.yaml").read_text()
+    assert yaml.safe_load(shown[1]) == yaml.safe_load(example)
+
+
+def test_program_is_the_example_s() -> None:
+    shown = re.search(r"```python\n(class MnistCnn.*?)```", README, re.DOTALL)
+    assert shown is not None
+    assert shown[1] in (ROOT / "examples" / "mnist_cnn" / "torch_model.py").read_text()
+
+
+def test_both_commands_stand_first() -> None:
+    commands = re.findall(r"^make (\w+)", README, re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert commands[:2] == ["demo", "test"]
+    assert all(f"\n{command}:" in makefile for command in commands)
