@@ -29,7 +29,7 @@ def evaluate(model: "Sequential", x: np.ndarray) -> np.ndarray:
         SpecError: The batch does not fit the input.
         UnsupportedError: onnxruntime does not compute in the model's dtype.
     """
-    state = (model.changed(), max((v.changed for v in model.variables), default=0))
+    state = (model.changed, max((v.changed for v in model.variables), default=0))
     if model._session is None or model._session[0] != state:
         graph, store = model.graph(), model.store()
         model._session = (state, graph.by_name[graph.inputs[0]].type, start(graph, store))
@@ -68,9 +68,7 @@ def start(graph: Model, weights: Weights) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         source = _model_file(graph, weights, Path(folder))
         try:
-            return onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
-            )
+            return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise UnsupportedError(f"onnxruntime: {_first_line(error)}") from None
 

@@ -225,7 +225,8 @@ def integers(low: int, expected: str) -> Kind:
         items = [value] if isinstance(value, numbers.Integral) else _sequence(value)
         return tuple(_integer(item, low) for item in items)
 
-    return Kind(expected, parse, lambda rank: _array_of({"type": "integer", "minimum": low}))
+    one = {"type": "integer", "minimum": low}
+    return Kind(expected, parse, lambda rank: {"anyOf": [one, {"type": "array", "items": one}]})
 
 
 def open_sizes(low: int, expected: str) -> Kind:

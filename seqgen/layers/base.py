@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from seqgen.errors import Fault, SpecError

@@ -184,6 +184,13 @@ def _arguments(given: Mapping[str, Any], signature: Signature, name: str) -> Nam
     return Named(name, tuple(kept))
 
 
+def _arguments_schema(signature: Signature) -> JsonSchema:
+    """The arguments of a function by name, or the first alone."""
+    known = {key: kind.schema(0) for key, (kind, _) in signature.items()}
+    by_name = {"type": "object", "additionalProperties": False, "properties": known}
+    return {"anyOf": [by_name, next(iter(known.values()))]}
+
+
 def named(what: str, table: dict[str, Signature], aliases: Mapping[str, str] = {}) -> Kind:
     """The kind of argument that names a function of `table`, with or without arguments."""
     spellings = {**{to_snake_case(name): name for name in table}, **{n: n for n in table}}
@@ -212,13 +219,7 @@ def named(what: str, table: dict[str, Signature], aliases: Mapping[str, str] = {
                 "type": "object",
                 "required": [name],
                 "additionalProperties": False,
-                "properties": {
-                    name: {
-                        "type": "object",
-                        "additionalProperties": False,
-                        "properties": {k: kind.schema(0) for k, (kind, _) in args.items()},
-                    }
-                },
+                "properties": {name: _arguments_schema(args)},
             }
             for name, args in table.items()
             if args

@@ -200,7 +200,7 @@ class Stateful(HasVariables):
     _built: list[Variable] | None = None
     _alone: Any = None
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: D102
         made = super().__new__(cls)
         made._made = next(CLOCK)
         return made

@@ -126,9 +126,13 @@ class Stack(HasVariables):
         """Put layers in place, with names, without a look at their shapes."""
         entry, first = self._entry, not self._layers
         try:
-            layers = [item for item in items if not self._enters(item)]
-            for layer in layers:
-                self._check_new(layer)
+            layers: list[Any] = []
+            for item in items:
+                if isinstance(item, Input):
+                    self._enter(item, layers)
+                else:
+                    self._check_new(item)
+                    layers.append(item)
             if len({id(layer) for layer in layers}) < len(layers):
                 raise SpecError(f"{self.label}: one layer is given twice; layers are not shared")
             name_all(layers, self)
@@ -145,15 +149,12 @@ class Stack(HasVariables):
             self._entry = None if shape is None else Input(shape)
         self._touch()
 
-    def _enters(self, item: Any) -> bool:
-        """Whether an item is the input, which is taken out of the layers."""
-        if not isinstance(item, Input):
-            return False
-        if self._entry is not None or self._layers or self._x is not None:
-            before = self._entry or "other layers"
-            raise SpecError(f"{self.label}: expected one Input, first of all; received {before}")
-        self._entry = item
-        return True
+    def _enter(self, entry: Input, before: list[Any]) -> None:
+        """Take an input, which stands before all layers."""
+        if self._entry is not None or self._layers or self._x is not None or before:
+            received = self._entry or "other layers"
+            raise SpecError(f"{self.label}: expected one Input, first of all; received {received}")
+        self._entry = entry
 
     def _check_new(self, layer: Any) -> None:
         if isinstance(layer, type) and issubclass(layer, (Layer, Stack)):

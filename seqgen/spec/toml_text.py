@@ -4,13 +4,17 @@ import re
 import tomllib
 from typing import Any
 
-from seqgen.spec.located import Faults, Located, locate
+from seqgen.spec.located import DEEPEST, Faults, Located, locate
 
 HEADER = re.compile(r"[ \t]*\[\[[ \t]*layers[ \t]*\]\]")
 ARRAY = re.compile(r"^[ \t]*layers[ \t]*=[ \t]*\[", re.MULTILINE)
 PART = re.compile(
     r'"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'|#[^\n]*|.', re.DOTALL
 )
+
+# A key of many parts; reading one takes time that grows with the square of their number.
+PART_OF_KEY = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
+DEEP_KEY = re.compile(rf"""(?<![\w"'-])(?:{PART_OF_KEY}){{{DEEPEST}}}""", re.ASCII)
 
 
 def _with_null(item: Located, key: str = "") -> Located:
@@ -64,11 +68,15 @@ def parse_toml(text: str, faults: Faults) -> Located | None:
     Raises:
         SpecError: It is no TOML, or nested too deeply.
     """
+    deep = DEEP_KEY.search(text)
+    if deep:
+        line = text.count("\n", 0, deep.start()) + 1
+        raise faults.stop(f"a key is nested deeper than {DEEPEST} levels", line)
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"at line (\d+)", str(error))
-        line = int(place[1]) if place else None
+        line = int(place[1]) if place else text.count("\n") + 1
         raise faults.stop(f"not valid TOML: {error}", line) from None
     except (RecursionError, ValueError) as error:
         shown = "nested too deeply" if isinstance(error, RecursionError) else error

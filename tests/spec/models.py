@@ -60,7 +60,8 @@ def nested_by_add(keras: Any) -> Any:
 def base_first(keras: Any) -> Any:
     layers = keras.layers
     base = keras.Sequential(
-        [keras.Input((None, None, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()], name="base"
+        [keras.Input((None, None, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()],
+        name="base",
     )
     base.trainable = False
     return keras.Sequential(

@@ -184,5 +184,5 @@ def test_weights_are_saved_and_loaded(tmp_path: Any) -> None:
     wrong = stack()
     wrong.build((None, 6))
     other.save_weights(tmp_path / "w.safetensors")
-    with pytest.raises(keras.MismatchError, match="dense.kernel"):
+    with pytest.raises(keras.MismatchError, match=r"dense\.kernel"):
         wrong.load_weights(tmp_path / "w.safetensors")
