@@ -57,6 +57,8 @@ def run(made: onnxruntime.InferenceSession, arrays: list[np.ndarray]) -> list[li
     """All outputs for each input."""
     entry = made.get_inputs()[0]
     dtype = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2"}
+    if entry.type == "tensor(bfloat16)":
+        raise NotHere("NumPy has no bfloat16 to feed to onnxruntime")
     cast = dtype.get(entry.type)
     return [made.run(None, {entry.name: array.astype(cast) if cast else array}) for array in arrays]
 
