@@ -47,6 +47,11 @@ class Flatten(Layer):
 
     data_format: str = arg(DATA_FORMAT, None)
 
+    @property
+    def any_order(self) -> bool:
+        """A batch of vectors stays as it is."""
+        return True
+
     def output_type(self, x: TensorType) -> TensorType:
         if x.rank == 2:
             return x
