@@ -12,7 +12,7 @@ from seqgen.layers.base import Layer
 from seqgen.passes.dtype import with_dtype
 
 if TYPE_CHECKING:
-    from seqgen.spec.stack import Stack
+    from seqgen.spec.chain import Chain
 
 
 class Leaf(NamedTuple):
@@ -29,7 +29,7 @@ class Leaf(NamedTuple):
     trainable: bool
 
 
-def flatten(model: "Stack") -> Iterator[Leaf]:
+def flatten(model: "Chain") -> Iterator[Leaf]:
     """The layers of a model and of all models within, in order.
 
     As in Keras, being made with `trainable=False` counts for the outermost model only; setting
@@ -39,7 +39,7 @@ def flatten(model: "Stack") -> Iterator[Leaf]:
         yield Leaf(path, layer, model.trainable and bool(layer.trainable))
 
 
-def _paths(model: "Stack", prefix: str) -> Iterator[tuple[str, Layer]]:
+def _paths(model: "Chain", prefix: str) -> Iterator[tuple[str, Layer]]:
     for item in model.layers:
         path = f"{prefix}{item.name}"
         if isinstance(item, Layer):
@@ -48,7 +48,7 @@ def _paths(model: "Stack", prefix: str) -> Iterator[tuple[str, Layer]]:
             yield from _paths(item, f"{path}/")
 
 
-def dtype_of(model: "Stack", leaves: list[Leaf]) -> str:
+def dtype_of(model: "Chain", leaves: list[Leaf]) -> str:
     """The one dtype of a model: its own, or that which all its layers have.
 
     Raises:
@@ -71,7 +71,7 @@ def dtype_of(model: "Stack", leaves: list[Leaf]) -> str:
     return dtype
 
 
-def graph_of(model: "Stack") -> Model:
+def graph_of(model: "Chain") -> Model:
     """The typed graph of a built model, with copies of its layers.
 
     Raises:

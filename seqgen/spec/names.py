@@ -9,7 +9,7 @@ from seqgen.layers.arguments import short
 from seqgen.layers.base import Layer
 
 if TYPE_CHECKING:
-    from seqgen.spec.stack import Item, Stack
+    from seqgen.spec.chain import Chain, Item
 
 LONGEST_NAME = 200
 
@@ -47,7 +47,7 @@ def auto_name(base: str, counts: Counter[str], taken: Collection[str]) -> str:
             return name
 
 
-def _unnamed(item: "Item", home: "Stack") -> "Iterator[tuple[Item, Stack]]":
+def _unnamed(item: "Item", home: "Chain") -> "Iterator[tuple[Item, Chain]]":
     """What is to be named for an item that is added to `home`, each with the model around it.
 
     A model's own numbers hold until it becomes part of another one, whose numbers go on.
@@ -61,7 +61,7 @@ def _unnamed(item: "Item", home: "Stack") -> "Iterator[tuple[Item, Stack]]":
             yield item, home
 
 
-def _numbered(model: "Stack") -> "Iterator[tuple[Item, Stack]]":
+def _numbered(model: "Chain") -> "Iterator[tuple[Item, Chain]]":
     for item in model.layers:
         if not isinstance(item, Layer):
             yield from _numbered(item)
@@ -69,7 +69,7 @@ def _numbered(model: "Stack") -> "Iterator[tuple[Item, Stack]]":
             yield item, model
 
 
-def _claim(item: "Item", home: "Stack") -> None:
+def _claim(item: "Item", home: "Chain") -> None:
     """Enter an item that has a name under it; one that was chosen here may give way."""
     check_name(item.name, type(item).__name__)
     if item.name in home.names and item._auto:
@@ -81,7 +81,7 @@ def _claim(item: "Item", home: "Stack") -> None:
     home.names[str(item.name)] = item
 
 
-def name_all(items: "list[Item]", home: "Stack") -> None:
+def name_all(items: "list[Item]", home: "Chain") -> None:
     """Name new items of a model in the order in which they were made, as Keras does.
 
     Raises:

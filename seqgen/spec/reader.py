@@ -9,12 +9,12 @@ from seqgen.errors import Fault, SpecError
 from seqgen.layers import LAYERS, find_layer
 from seqgen.layers.arguments import BOOLEAN, DTYPE, Kind, near_miss, short
 from seqgen.layers.base import Layer
+from seqgen.spec.chain import Item
 from seqgen.spec.entry import INPUT_NAME, Input
 from seqgen.spec.flatten import flatten, graph_of
 from seqgen.spec.located import Faults, Located
 from seqgen.spec.names import LONGEST_NAME, name_fault
 from seqgen.spec.sequential import Sequential
-from seqgen.spec.stack import Item
 from seqgen.spec.steps import Misfit
 from seqgen.spec.writer import VERSION, first_argument
 

@@ -10,8 +10,9 @@ from seqgen.errors import Fault, SpecError
 from seqgen.ir.graph import Model
 from seqgen.layers.arguments import DTYPE, near_miss, short
 from seqgen.layers.state import Variable
+from seqgen.spec.chain import Item
 from seqgen.spec.flatten import flatten, graph_of
-from seqgen.spec.stack import Item, Stack
+from seqgen.spec.stack import Stack
 
 if TYPE_CHECKING:
     from seqgen.weights import Weights

@@ -9,7 +9,7 @@ from seqgen.ir.types import TensorType
 from seqgen.layers.base import Layer, Weight
 
 if TYPE_CHECKING:
-    from seqgen.spec.stack import Item
+    from seqgen.spec.chain import Item
 
 # Bytes that a file or an array can count; the largest dtype has 8 for each number.
 MOST_NUMBERS = 2**63 // 8

@@ -15,8 +15,8 @@ from seqgen.layers.base import Layer
 from seqgen.layers.state import Variable
 
 if TYPE_CHECKING:
+    from seqgen.spec.chain import Chain, Item
     from seqgen.spec.sequential import Sequential
-    from seqgen.spec.stack import Item, Stack
 
 HEADER = ("Layer (type)", "Output Shape", "Param #")
 POSITIONS = (0.45, 0.80, 1.0)
@@ -45,7 +45,7 @@ def shape(y: TensorType) -> str:
 
 
 def _rows(
-    model: "Stack", start: int, stop: int, expand: bool, show_trainable: bool, level: int = 0
+    model: "Chain", start: int, stop: int, expand: bool, show_trainable: bool, level: int = 0
 ) -> Iterator[list[str]]:
     """The cells of each layer, and of those within."""
     prefix = "   " * level + "└ " if level else ""

@@ -11,8 +11,8 @@ from seqgen.spec.entry import INPUT_NAME
 from seqgen.spec.names import auto_name
 
 if TYPE_CHECKING:
+    from seqgen.spec.chain import Chain, Item
     from seqgen.spec.sequential import Sequential
-    from seqgen.spec.stack import Item, Stack
 
 Plain = Any
 VERSION = 1
@@ -52,7 +52,7 @@ def layer_item(layer: Layer, name: str | None) -> Plain:
     return {kind.__name__: value if short and not isinstance(value, dict) else given}
 
 
-def _in_reading_order(model: "Stack") -> "Iterator[tuple[Item, Stack | None]]":
+def _in_reading_order(model: "Chain") -> "Iterator[tuple[Item, Chain | None]]":
     """Everything that has a name in the order in which a reader makes it, with its model."""
     for item in model.layers:
         if not isinstance(item, Layer):
@@ -60,7 +60,7 @@ def _in_reading_order(model: "Stack") -> "Iterator[tuple[Item, Stack | None]]":
         yield item, model
 
 
-def needed_names(model: "Stack") -> set[int]:
+def needed_names(model: "Chain") -> set[int]:
     """Identities of what needs its name written, since the reader would give it another one."""
     items = [*_in_reading_order(model), (model, None)]
     needed = {id(item) for item, _ in items if not item._auto}
@@ -80,7 +80,7 @@ def needed_names(model: "Stack") -> set[int]:
     return needed
 
 
-def _entry(model: "Stack") -> dict[str, Plain]:
+def _entry(model: "Chain") -> dict[str, Plain]:
     """The input, if it was declared for this very model."""
     entry = model.declared
     if entry is None or entry.shape is None:
@@ -93,7 +93,7 @@ def _entry(model: "Stack") -> dict[str, Plain]:
     return {"input": said}
 
 
-def _model_dict(model: "Stack", needed: set[int]) -> dict[str, Plain]:
+def _model_dict(model: "Chain", needed: set[int]) -> dict[str, Plain]:
     said: dict[str, Plain] = {"name": model.name} if id(model) in needed else {}
     said |= _entry(model)
     if model.dtype is not None:
