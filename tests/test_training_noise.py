@@ -18,8 +18,8 @@ keras = pytest.importorskip("keras")
 torch = pytest.importorskip("torch")
 
 BATCH = 400
-# Crops nothing, but lays an image out with its channels first, where PyTorch has layers for them.
-CHANNELS_FIRST = {"Cropping2D": 0}
+# Changes nothing, but lays an image out with its channels first, where PyTorch has layers for them.
+CHANNELS_FIRST = {"MaxPooling2D": 1}
 # Two inputs, so that noise that is added and noise that is multiplied differ.
 INPUTS = (2.0, -1.0)
 DEVIATIONS = 6.0

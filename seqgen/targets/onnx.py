@@ -17,6 +17,7 @@ from seqgen.passes.permute import plain_flatten, transpose_permutes
 from seqgen.passes.separable import split_separable
 from seqgen.passes.spectral import unwrap_spectral
 from seqgen.passes.transposes import remove_transposes
+from seqgen.passes.unchanged import say_unchanged
 from seqgen.render import Macros
 from seqgen.targets import normalization, reshaping
 from seqgen.targets.activations import onnx_activation
@@ -135,6 +136,7 @@ ONNX = Target(
             split_separable,
             split_activations,
             place_noise,
+            say_unchanged,
             plain_flatten,
             explicit_casts,
             explicit_padding,

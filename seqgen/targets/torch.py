@@ -15,6 +15,7 @@ from seqgen.passes.permute import plain_flatten, transpose_permutes
 from seqgen.passes.separable import split_separable
 from seqgen.passes.spectral import unwrap_spectral
 from seqgen.passes.transposes import remove_transposes
+from seqgen.passes.unchanged import say_unchanged
 from seqgen.render import Macros, Source, templates_folder
 from seqgen.targets import noise, normalization, reshaping
 from seqgen.targets.activations import torch_activation
@@ -137,6 +138,7 @@ TORCH = Target(
             split_separable,
             split_activations,
             place_noise,
+            say_unchanged,
             plain_flatten,
             explicit_casts,
             explicit_padding,
