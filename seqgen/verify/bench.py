@@ -141,10 +141,13 @@ class Bench:
         return Answer(made, answer)
 
     def oracle(self, seed: int, op: str = "oracle", **more: Any) -> Answer:
-        """What Keras itself makes of the spec; `oracle_trace` gives every layer's value."""
+        """What Keras itself makes of the spec; `oracle_trace` gives every layer's value.
+
+        It computes on the CPU, whatever the programs compute on.
+        """
         entry = self.graph.by_name[self.graph.inputs[0]].type
-        layers = plan.oracle_layers(self.graph)
-        return self.ask("keras", op, seed, layers=layers, shape=entry.keras_shape[1:], **more)
+        given = {"layers": plan.oracle_layers(self.graph), "shape": entry.keras_shape[1:]}
+        return self.ask("keras", op, seed, device="cpu", **given, **more)
 
     def program(self, target: str, seed: int, op: str = "program", **more: Any) -> Answer:
         """What a target's program makes of it; `trace` gives every value on the way."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from seqgen.ir.graph import Model
 from seqgen.render import Rendering
@@ -28,45 +29,46 @@ def statements(graph: Model, part: Class) -> Iterator[str]:
         yield step.last.name if step.last.name in graph.by_name else ""
 
 
-def modules(graph: Model, part: Class, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Path of each submodule, with the name of its layer, and that again if it ends the layer."""
+def modules(part: Class, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Path of each submodule with the name of its layer."""
     for step in part.steps:
         if step.submodule:
-            yield from modules(graph, step.submodule, f"{prefix}{step.submodule.attribute}.")
+            yield from modules(step.submodule, f"{prefix}{step.submodule.attribute}.")
             continue
         for node in step.nodes:
             if node.name in part.names:
-                ends = node.name if node.name in graph.by_name else ""
-                yield prefix + part.names[node.name], node.source, ends
+                yield prefix + part.names[node.name], node.source
+
+
+def named_statements(graph: Model, model: Class, said: Mapping[str, Any]) -> list[str]:
+    """The layer that each statement that ran ends; empty names where that cannot be told."""
+    names, ran = list(statements(graph, model)), said["statements"]
+    # Statements are told apart by their number alone, so none may be missing before the last.
+    known = len(names) >= ran if not said["complete"] else len(names) == ran
+    return names[:ran] if known else [""] * ran
 
 
 def values_of(bench: Bench, target: str, traced: Answer) -> list[Value]:
     """The values of a program, each with the name of its layer where that can be told."""
-    graph, names = bench.graph, traced.said["names"]
     classes = classes_of(bench, target)
     if classes:
-        ends = list(statements(graph, classes[-1]))
-        known = {path: name for path, _, name in modules(graph, classes[-1])}
-        # Statements are told apart by their number alone, so all of them must be there.
-        if len(ends) == traced.said["statements"]:
-            names = ends + [""] * (len(names) - len(ends))
-        else:
-            names = [known.get(name, "") for name in names]
-    known_layers = {node.name for node in graph.layers}
+        names = named_statements(bench.graph, classes[-1], traced.said)
+        names += [""] * (len(traced.arrays) - len(names))
+    else:
+        names = traced.said["names"]
+    layers = {node.name for node in bench.graph.layers}
     return [
-        Value(name if name in known_layers else "", array)
+        Value(name if name in layers else "", array)
         for name, array in zip(names, traced.arrays, strict=True)
     ]
 
 
 def owners(bench: Bench, target: str) -> dict[str, str]:
     """The layer of each name by which a variable or an error may speak of it."""
-    graph = bench.graph
-    found = {node.name: node.name for node in graph.layers}
-    found |= {node.name.replace("/", "."): node.name for node in graph.layers}
-    classes = classes_of(bench, target)
-    if classes:
-        found |= {path: source for path, source, _ in modules(graph, classes[-1])}
+    found = {node.name: node.name for node in bench.graph.layers}
+    found |= {node.name.replace("/", "."): node.name for node in bench.graph.layers}
+    for model in classes_of(bench, target)[-1:]:
+        found |= dict(modules(model))
     return found
 
 

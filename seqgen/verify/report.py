@@ -3,7 +3,10 @@
 import html
 import json
 import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from textwrap import shorten
 from typing import Any, Literal
 from xml.etree import ElementTree
 
@@ -72,82 +75,141 @@ class Report:
 
     def to_json(self) -> str:
         """The report as JSON."""
-        return json.dumps(self.to_dict(), indent=2)
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def to_junit(self) -> str:
-        """The report as a JUnit test suite, a test case a row."""
-        failed = sum(row.status in ("different", "exporter") for row in self.rows)
-        skipped = sum(row.status == "not run" for row in self.rows)
+        """The report as a JUnit test suite, a test case a row; what did not run is an error."""
+        kinds = [OUTCOMES.get(row.status) for row in self.rows]
         suite = ElementTree.Element(
             "testsuite",
-            name=f"seqgen.{self.name}",
-            tests=str(len(self.rows)),
-            failures=str(failed),
-            skipped=str(skipped),
+            name=printable(f"seqgen.{self.name}"),
+            tests=str(len(kinds)),
+            failures=str(kinds.count("failure")),
+            errors=str(kinds.count("error")),
         )
-        for row in self.rows:
-            case = ElementTree.SubElement(
-                suite, "testcase", classname=row.route, name=f"{row.check} {row.dtype}"
-            )
-            if row.status == "not run":
-                ElementTree.SubElement(case, "skipped", message=row.note)
-            elif row.status != "equal":
-                ElementTree.SubElement(case, "failure", message=describe(row))
+        for row, kind in zip(self.rows, kinds, strict=True):
+            name = f"{row.check} {row.dtype}"
+            case = ElementTree.SubElement(suite, "testcase", classname=row.route, name=name)
+            if kind is not None:
+                ElementTree.SubElement(case, kind, message=printable(describe(row)))
         return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
 
     def to_html(self) -> str:
         """The report as a page."""
-        head = "".join(f"<th>{name}</th>" for name in COLUMNS)
+        columns = (*COLUMNS, "first layer", "note")
+        head = "".join(f"<th>{name}</th>" for name in columns)
         body = "".join(
             f'<tr class="{row.status.replace(" ", "-")}">'
-            + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells(row))
+            + "".join(f"<td>{escaped(cell)}</td>" for cell in (*cells(row), row.layer, row.note))
             + "</tr>"
             for row in self.rows
         )
-        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
-        verdict = "equal" if self.ok else "not proven equal"
-        return (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(self.name)}'
-            "</title><style>body{font-family:sans-serif}td,th{padding:.2em .8em;text-align:left}"
-            ".equal td{color:#060}.different td{color:#b00;font-weight:bold}"
-            f".exporter td{{color:#850}}.not-run td{{color:#777}}</style>"
-            f"<h1>{html.escape(self.name)}: {verdict}</h1><table><tr>{head}</tr>{body}</table>"
-            f"<p>{html.escape(versions)}, {html.escape(self.device)}</p></html>\n"
+        return PAGE.format(
+            name=escaped(self.name),
+            verdict=escaped(self.verdict),
+            head=head,
+            body=body,
+            versions=escaped(self.environment),
         )
 
+    @property
+    def verdict(self) -> str:
+        """The result in a line."""
+        if self.ok:
+            return f"equal: all {len(self.rows)} comparisons"
+        counts = Counter(row.status for row in self.rows if row.status != "equal")
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items())
+        return f"not proven equal: {listed or 'nothing was compared'}"
+
+    @property
+    def environment(self) -> str:
+        """What the programs ran on."""
+        versions = [f"{name} {version}" for name, version in self.versions.items()]
+        return ", ".join([*versions, self.device])
+
     def print(self, console: Any = None) -> None:
-        """Print the report as a table; colours only where the output is a terminal."""
+        """Print the report as a table; colours only where the output is a terminal.
+
+        What is wrong with a row stands in a line of its own below, which is not wrapped.
+        """
+        from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         console = console or Console()
-        table = Table(title=f"{self.name} on {self.device}", title_justify="left")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for name in COLUMNS:
-            table.add_column(name, overflow="fold", no_wrap=name not in FOLDED)
+            table.add_column(name, no_wrap=True, justify="right" if name in NUMBERS else "left")
         for row in self.rows:
-            table.add_row(*cells(row), style=STYLES[row.status])
+            table.add_row(*map(Text, cells(row)), style=STYLES[row.status])
+        console.print(Text(printable(f"{self.name} ({self.environment})")), soft_wrap=True)
         console.print(table)
+        for line, status in self._remarks():
+            console.print(Text(printable(line), STYLES[status]), soft_wrap=True)
+        console.print(Text(self.verdict, "green" if self.ok else "bold red"), soft_wrap=True)
+
+    def _remarks(self) -> Iterator[tuple[str, Status]]:
+        """What is wrong, in a line for all rows of a route that say the same, and its status."""
+        places: dict[tuple[str, str, Status], list[str]] = {}
+        for row in self.rows:
+            if row.status != "equal":
+                told = (row.route, describe(row, SHORT), row.status)
+                places.setdefault(told, []).append(f"{row.check} in {row.dtype}")
+        for (route, text, status), checks in places.items():
+            yield f"{route}, {', '.join(checks)}: {text}", status
 
 
-COLUMNS = ("route", "check", "dtype", "result", "error", "limit", "cases", "first layer, note")
+COLUMNS = ("route", "check", "dtype", "result", "error", "limit", "inputs")
+NUMBERS = COLUMNS[-3:]
+# How long a note in the terminal is; the other forms of the report have all of it.
+SHORT = 200
+OUTCOMES = {"different": "failure", "exporter": "failure", "not run": "error"}
+PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>{name}</title>
+<style>
+body {{ font-family: sans-serif }}
+td, th {{ padding: .2em .8em; text-align: left }}
+.equal td {{ color: #060 }}
+.different td {{ color: #b00; font-weight: bold }}
+.exporter td {{ color: #850 }}
+.not-run td {{ color: #777 }}
+</style>
+<h1>{name}: {verdict}</h1>
+<table>
+<tr>{head}</tr>
+{body}
+</table>
+<p>{versions}</p>
+</html>
+"""
 
 
-FOLDED = COLUMNS[-1:]
+def printable(text: str) -> str:
+    """A text without the control characters that terminals obey and XML forbids."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def escaped(text: str | None) -> str:
+    """A text as HTML shows it."""
+    return html.escape(printable(text or ""))
 
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row as texts, one for each column."""
-    number = lambda value: "" if value is None else f"{value:.1e}"  # noqa: E731
-    remark = ", ".join(part for part in (row.layer, row.note) if part)
+    figures = ["" if value is None else f"{value:.1e}" for value in (row.error, row.tolerance)]
     count = str(row.cases) if row.cases else ""
-    figures = (number(row.error), number(row.tolerance), count)
-    return (row.route, row.check, row.dtype, row.status, *figures, remark)
+    return (row.route, row.check, row.dtype, row.status, *figures, count)
 
 
-def describe(row: Row) -> str:
+def describe(row: Row, longest: int | None = None) -> str:
     """A row that failed, in a sentence."""
     where = f" first at layer '{row.layer}'" if row.layer else ""
-    error = "" if row.error is None else f", relative error {row.error:.2e}"
-    limit = "" if row.tolerance is None else f" (tolerance {row.tolerance:.1e})"
-    note = f": {row.note}" if row.note else ""
+    finite = row.error is not None and math.isfinite(row.error)
+    error = f", relative error {row.error:.2e}" if finite else ""
+    limit = f" (tolerance {row.tolerance:.1e})" if finite and row.tolerance else ""
+    text = row.note if longest is None else shorten(row.note, longest, placeholder=" ...")
+    note = f": {text}" if text else ""
     return f"{row.status}{where}{error}{limit}{note}"

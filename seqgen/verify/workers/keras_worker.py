@@ -39,16 +39,28 @@ def layer(plain: dict[str, Any]) -> keras.Layer:
     return getattr(home, name)(**arguments)
 
 
-def on_device(device: str) -> Any:
-    """A scope in which Keras computes on the device."""
-    if device == "cuda":
+def has_gpu() -> bool:
+    """Whether Keras's back end sees a GPU."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
         import tensorflow as tf
 
-        if keras.backend.backend() == "tensorflow" and not tf.config.list_physical_devices("GPU"):
-            raise NotHere("TensorFlow sees no GPU")
         tf.config.experimental.enable_tensor_float_32_execution(False)
-        return keras.device("gpu:0")
-    return keras.device("cpu:0")
+        return bool(tf.config.list_physical_devices("GPU"))
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    return any(name.startswith("gpu") for name in keras.distribution.list_devices())
+
+
+def on_device(device: str) -> Any:
+    """A scope in which Keras computes on the device."""
+    if device == "cpu":
+        return keras.device("cpu:0")
+    if not has_gpu():
+        raise NotHere(f"Keras sees no GPU with {keras.backend.backend()}")
+    return keras.device("gpu:0")
 
 
 def counts(weights: list[Any]) -> dict[str, int]:

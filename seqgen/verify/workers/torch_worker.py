@@ -120,27 +120,16 @@ class Statements:
 
 
 def watch(model: torch.nn.Module, x: torch.Tensor, statements: Statements) -> dict[str, Any]:
-    """Run a model and keep every value on the way, as far as it comes.
-
-    Values after statements come first; then those of operations, then those that modules return,
-    which carry their names.
-    """
-    named: dict[str, np.ndarray] = {}
-    for name, module in model.named_modules():
-        if name and not list(module.children()):
-            module.register_forward_hook(
-                lambda m, args, result, name=name: named.update({name: copies(result)[0]})
-            )
-    recorder, before = Recorder(), sys.gettrace()
+    """Run a model and keep what its statements and then what its operations give, in order."""
+    recorder, before, complete = Recorder(), sys.gettrace(), False
     sys.settrace(statements)
     # What was computed before an error still tells where it came from.
     with contextlib.suppress(Exception), recorder:
         model(x)
+        complete = True
     sys.settrace(before)
-    lines = statements.records
-    names = [""] * (len(lines) + len(recorder.records)) + list(named)
-    arrays = lines + recorder.records + list(named.values())
-    return {"names": names, "arrays": arrays, "statements": len(lines)}
+    arrays = statements.records + recorder.records
+    return {"arrays": arrays, "statements": len(statements.records), "complete": complete}
 
 
 def loaded(request: Request, evidence: list[str]) -> torch.nn.Module | None:
@@ -162,7 +151,7 @@ def loaded(request: Request, evidence: list[str]) -> torch.nn.Module | None:
 def trace(request: Request) -> dict[str, Any]:
     """Every value on the way through the program, as far as it comes, and what goes wrong."""
     evidence: list[str] = []
-    said: dict[str, Any] = {"names": [], "arrays": [], "statements": 0}
+    said: dict[str, Any] = {"arrays": [], "statements": 0, "complete": False}
     model = loaded(request, evidence)
     if model is not None:
         model.train(request["training"])
