@@ -15,7 +15,6 @@ from onnx.helper import (
     make_tensor_value_info,
     np_dtype_to_tensor_dtype,
 )
-from onnx.numpy_helper import from_array
 from safetensors.numpy import load_file
 
 
@@ -118,9 +117,13 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
     model = make_model(graph, opset_imports=[make_opsetid("", 21)], ir_version=10)
     onnx.checker.check_model(model, full_check=True)
     del model.graph.input[len(inputs) :]
-    model.graph.initializer.extend(
-        from_array(arrays.pop(name), name) for name in list(arrays)
-    )
+    for name, array in arrays.items():
+        model.graph.initializer.add(
+            name=name,
+            data_type=np_dtype_to_tensor_dtype(array.dtype),
+            dims=array.shape,
+            raw_data=array.tobytes(),
+        )
     return model
 
 
