@@ -89,16 +89,20 @@ def seqgen(*arguments: object, **more: str) -> Process:
 
 
 def in_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, the functions called in turns, so that all see the same weather."""
+    """Seconds of CPU of each call, the functions called in turns, so that all see the same weather.
+
+    They must compute in the thread that calls them. What else the machine does then disturbs the
+    ratios of their times least.
+    """
     for function in functions.values():
         function()
     times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(rounds):
         # Back and forth, so that none always follows the same other one.
         for name in list(functions)[:: 1 if turn % 2 else -1]:
-            start = time.perf_counter()
+            start = time.thread_time()
             functions[name]()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(time.thread_time() - start)
     return times
 
 

@@ -75,6 +75,7 @@ def training(model: Any, x: torch.Tensor) -> Callable[[], object]:
 def main() -> None:
     """The guide's CNN: generated PyTorch code against the same network written by hand."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     ours, hand = generated(), ByHand()
     hand.load_state_dict(dict(zip(hand.state_dict(), ours.state_dict().values(), strict=True)))
     for mode, make, rounds in (("inference", inference, 400), ("training", training, 80)):
