@@ -1,5 +1,8 @@
 """What generated programs are made of: as many steps as the layers need, and no others."""
 
+import ast
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -105,3 +108,18 @@ def test_names_of_tensors_are_those_of_the_layers(name: str, tmp_path: Path) -> 
     made = {output for node in model.graph.node for output in node.output}
     assert {node.name for node in graph(name).layers} <= made
     assert [entry.name for entry in model.graph.input] == ["input_layer"]
+
+
+def test_generating_imports_no_framework(tmp_path: Path) -> None:
+    code = (
+        "import sys; from seqgen.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\n"
+        "print([name for name in sys.modules if '.' not in name])\n"
+    )
+    spec = Path(__file__).parents[2] / "examples" / "guide_cnn.yaml"
+    command = [sys.executable, "-c", code, "generate", str(spec), "-o", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert {"seqgen", "jinja2", "black"} <= loaded
+    assert not loaded & {"tensorflow", "keras", "torch", "jax", "onnx", "onnxruntime", "h5py"}
+    assert len(list((tmp_path / "out").iterdir())) == 4
