@@ -81,7 +81,7 @@ class Worker:
             line = self._answers.get(timeout=timeout)
         except queue.Empty:
             self.close()
-            raise WorkerError(f"no answer within {timeout:.0f} s", lost=True) from None
+            raise WorkerError(f"no answer within {timeout:g} s", lost=True) from None
         if not line:
             raise self._ended()
         answer: dict[str, Any] = json.loads(line)
