@@ -41,6 +41,7 @@ class Commands(click.Group):
     """Commands that end with one clear message and exit status 2 where the user is at fault."""
 
     def invoke(self, context: click.Context) -> Any:
+        """Run a command, and turn errors of seqgen into a message."""
         try:
             return super().invoke(context)
         except SeqgenError as error:

@@ -2,7 +2,7 @@
 
 import functools
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,12 +86,11 @@ class Used:
 
 def shape_comment(tensor: TensorType) -> str:
     """The shape as a comment shows it: (N, 32, height, width)."""
-    sizes = ("N" if axis == BATCH else size for axis, size in zip(tensor.axes, tensor.shape))
-    shown = (
-        axis if isinstance(size, str) and size != "N" else str(size)
-        for axis, size in zip(tensor.axes, sizes, strict=True)
+    opened = ("N" if axis == BATCH else axis for axis in tensor.axes)
+    inner = ", ".join(
+        str(size) if isinstance(size, int) else name
+        for name, size in zip(opened, tensor.shape, strict=True)
     )
-    inner = ", ".join(shown)
     return f"({inner},)" if tensor.rank == 1 else f"({inner})"
 
 

@@ -1,9 +1,9 @@
 """The typed graph: nodes, the edges between them, and the model they make."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from seqgen.ir.types import Permutation, TensorType
 from seqgen.layers.base import Layer, Weight

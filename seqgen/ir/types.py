@@ -71,11 +71,13 @@ class TensorType:
         return all(isinstance(size, int) for size in self.sizes)
 
     def with_sizes(self, sizes: Iterable[Dim | None], data_format: str = "") -> "TensorType":
-        """The same dtype with other sizes; axes are named anew if the rank or the format says so."""
+        """The same dtype with other sizes; axes are named anew if rank or format says so."""
         shape = (BATCH, *sizes)
         if len(shape) == self.rank and not data_format:
             return replace(self, shape=shape)
-        return replace(self, shape=shape, axes=axis_names(len(shape), data_format or "channels_last"))
+        return replace(
+            self, shape=shape, axes=axis_names(len(shape), data_format or "channels_last")
+        )
 
     def permuted(self, perm: Permutation) -> "TensorType":
         """The type after a transpose by `perm`."""

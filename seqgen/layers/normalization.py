@@ -1,4 +1,5 @@
 """Normalization of batches, of layers, of groups and of kernels."""
+
 # ruff: noqa: D102 (what the methods do is said where Layer declares them)
 
 from collections.abc import Mapping

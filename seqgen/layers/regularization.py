@@ -1,4 +1,5 @@
 """Layers that act in training only."""
+
 # ruff: noqa: D102 (what the methods do is said where Layer declares them)
 
 from dataclasses import replace

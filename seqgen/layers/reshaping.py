@@ -1,4 +1,5 @@
 """Layers that move values without changing them, and those that cut, pad and repeat."""
+
 # ruff: noqa: D102 (what the methods do is said where Layer declares them)
 
 import math
@@ -124,9 +125,11 @@ class _Resized(_Spatial):
     def change(self, x: TensorType, amounts: Any, rule: Callable[[int, Any], int]) -> TensorType:
         """Sizes after `rule(size, amount)`; an open one stays open, and the same if it stays."""
         sizes = tuple(
-            rule(size, amount)
-            if isinstance(size, int)
-            else (size if rule(1, amount) == 1 else None)
+            (
+                rule(size, amount)
+                if isinstance(size, int)
+                else (size if rule(1, amount) == 1 else None)
+            )
             for size, amount in zip(self.spatial_sizes(x), amounts, strict=True)
         )
         return self.resized(x, sizes)

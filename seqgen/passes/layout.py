@@ -43,6 +43,49 @@ def entry_layout(model: Model, entry: Node) -> Permutation:
     return identity(entry.type.rank)
 
 
+class _Placement:
+    """A model in the making, in which every tensor lies in memory in an order of its own."""
+
+    def __init__(self, model: Model, layout: str) -> None:
+        self._model = model
+        self._layout = layout
+        self._readers = consumers(model)
+        self._perms: dict[str, Permutation] = {}
+        self.nodes: list[Node] = []
+
+    def _put(self, node: Node, perm: Permutation) -> None:
+        self._perms[node.name] = perm
+        self.nodes.append(replace(node, perm=perm))
+
+    def place(self, node: Node) -> None:
+        """Put the next node, and in front of it the transposes that it needs."""
+        rank = node.type.rank
+        if isinstance(node.layer, Input):
+            native = self._layout == "native"
+            self._put(node, entry_layout(self._model, node) if native else identity(rank))
+            return
+        inputs = tuple(self._laid_out(name, node) for name in node.inputs)
+        perm, layer = self._perms[inputs[0]], node.layer
+        layout = getattr(layer, "layout", "any")
+        if not isinstance(layer, Op) and layout == "any":
+            layer = layer.relayout(perm)
+        keeps = len(perm) == rank and layout != "spec"
+        self._put(replace(node, layer=layer, inputs=inputs), perm if keeps else identity(rank))
+
+    def _laid_out(self, name: str, reader: Node) -> str:
+        """The name of a tensor in the layout that its reader wants."""
+        source = self._model.by_name[name]
+        # What stands in front of a layer takes the layout that the layer wants.
+        asking = self._readers[reader.name][0] if isinstance(reader.layer, Op) else reader
+        want = wanted(asking, source.type.rank) or self._perms[reader.inputs[0]]
+        if self._perms[name] == want:
+            return name
+        step = Transpose(compose(inverse(self._perms[name]), want))
+        moved = Node(f"{reader.name}.transpose", step, (name,), source.type, reader.source)
+        self._put(moved, want)
+        return moved.name
+
+
 def choose_layout(model: Model, layout: str) -> Model:
     """Lay out every tensor, with a Transpose wherever two nodes do not agree.
 
@@ -51,46 +94,10 @@ def choose_layout(model: Model, layout: str) -> Model:
         layout: Of inputs and outputs: `native` takes what the first and last layer have,
             `spec` keeps the order of the spec.
     """
-    perms: dict[str, Permutation] = {}
-    nodes: list[Node] = []
-    readers = consumers(model)
-
-    def transposed(name: str, source: Node, to: Permutation, reader: Node) -> Node:
-        step = compose(inverse(perms[source.name]), to)
-        assert compose(perms[source.name], step) == to
-        return Node(
-            name, Transpose(step), (source.name,), source.type, reader.source, perm=to
-        )
-
+    placement = _Placement(model, layout)
     for node in model.nodes:
-        rank = node.type.rank
-        if isinstance(node.layer, Input):
-            perm = entry_layout(model, node) if layout == "native" else identity(rank)
-            perms[node.name] = perm
-            nodes.append(replace(node, perm=perm))
-            continue
-        inputs = []
-        for name in node.inputs:
-            source = model.by_name[name]
-            want = wanted(node, source.type.rank)
-            if isinstance(node.layer, Op):
-                want = wanted(readers[node.name][0], source.type.rank)
-            want = want or perms[node.inputs[0]]
-            if perms[name] == want:
-                inputs.append(name)
-                continue
-            step = transposed(f"{node.name}.transpose", source, want, node)
-            perms[step.name] = want
-            nodes.append(step)
-            inputs.append(step.name)
-        want = perms[inputs[0]]
-        keeps = len(want) == rank and getattr(node.layer, "layout", "any") != "spec"
-        perms[node.name] = want if keeps else identity(rank)
-        layer = node.layer
-        if not isinstance(layer, Op) and layer.layout == "any":
-            layer = layer.relayout(want)
-        nodes.append(replace(node, layer=layer, inputs=tuple(inputs), perm=perms[node.name]))
-    placed = replace(model, nodes=tuple(nodes))
+        placement.place(node)
+    placed = replace(model, nodes=tuple(placement.nodes))
     return outputs_as_in_spec(placed) if layout == "spec" else placed
 
 
@@ -102,11 +109,9 @@ def outputs_as_in_spec(model: Model) -> Model:
         if node.name not in model.outputs or node.perm == identity(rank):
             return None
         inner = replace(node, name=f"{node.name}.native")
-        step = inverse(node.perm)
-        return [
-            inner,
-            Node(node.name, Transpose(step), (inner.name,), node.type, node.source, perm=identity(rank)),
-        ]
+        step = Transpose(inverse(node.perm))
+        moved = Node(node.name, step, (inner.name,), node.type, node.source, perm=identity(rank))
+        return [inner, moved]
 
     return model.rewrite(back)
 

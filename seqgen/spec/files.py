@@ -64,13 +64,15 @@ def load(
     """The model of a spec.
 
     Args:
-        source: The path of a YAML, JSON or TOML file, such a text itself, or plain values.
+        source: The path of a YAML, JSON or TOML file, such a text itself, or plain values; or the
+            path of a `.keras` file, which is imported with its weights.
         format: `yaml`, `json` or `toml`; by the suffix of a path, or by the look of a text, if it
             is not given.
 
     Raises:
         SpecError: With every fault of the spec, each with its place.
         MismatchError: The weights that the spec names do not fit it.
+        UnsupportedError: A part of a `.keras` file cannot be imported.
     """
     if format not in (None, *WRITERS):
         raise SpecError(f"expected one of {', '.join(WRITERS)} as format, received {format!r}")
@@ -80,6 +82,10 @@ def load(
         form = format or ("json" if source.lstrip().startswith("{") else "yaml")
         return from_text(source, form)
     path = Path(source)
+    if path.suffix == ".keras":
+        from seqgen.importers.keras import from_keras
+
+        return from_keras(path)
     form = format or format_of(path)
     return from_text(_read(path), form, str(path), path.parent)
 

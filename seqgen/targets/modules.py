@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from seqgen.ir.graph import Model, Node
-from seqgen.ir.scopes import Scope, scope_tree
+from seqgen.ir.scopes import Scope
 from seqgen.layers.activation import Activation
 from seqgen.naming import class_name, identifier
 
@@ -56,46 +56,57 @@ def _nests(node: Node, before: Node | None) -> bool:
     return node.source == before.source and node.inputs == (before.name,)
 
 
-def as_class(
-    model: Model,
-    scope: Scope,
-    is_module: Callable[[Node], bool],
-    still: Collection[str],
-    taken: set[str],
-    attribute: str = "",
-) -> Class:
-    """The class of a scope, those of the scopes within made on the way.
+@dataclass
+class Classes:
+    """Makes the classes of a model.
 
-    Args:
+    Attributes:
         model: The lowered model.
-        scope: The part of it that becomes the class.
         is_module: Whether a node gets an attribute; the others are functions in `forward`.
         still: Kinds of layers that stay in inference mode while they are frozen.
         taken: Class names given so far.
-        attribute: The attribute that holds it in the class around it.
     """
-    name = class_name("_".join((model.name, *scope.path)), taken)
-    taken.add(name)
-    steps: list[Step] = []
-    names: dict[str, str] = {}
-    attributes: set[str] = set()
-    for item in scope.items:
-        if isinstance(item, Scope):
-            inner = names["/".join(item.path)] = identifier(item.path[-1], attributes)
-            attributes.add(inner)
-            steps.append(Step(tuple(item.nodes), as_class(model, item, is_module, still, taken, inner)))
-            continue
-        if is_module(item):
-            leaf = item.source.rpartition("/")[2] + (f"_{item.part}" if item.part else "")
-            names[item.name] = identifier(leaf, attributes)
-            attributes.add(names[item.name])
-        if steps and not steps[-1].submodule and _nests(item, steps[-1].last):
-            steps[-1] = Step((*steps[-1].nodes, item))
-        else:
-            steps.append(Step((item,)))
-    frozen = tuple(
-        names[item.name]
-        for item in scope.items
-        if isinstance(item, Node) and item.kind in still and not item.trainable
-    )
-    return Class(name, attribute, tuple(steps), names, frozen)
+
+    model: Model
+    is_module: Callable[[Node], bool]
+    still: Collection[str]
+    taken: set[str]
+
+    def make(self, scope: Scope, attribute: str = "") -> Class:
+        """The class of a scope, and with it those of the scopes within."""
+        name = class_name("_".join((self.model.name, *scope.path)), self.taken)
+        self.taken.add(name)
+        names = self._names(scope)
+        steps: list[Step] = []
+        for item in scope.items:
+            if isinstance(item, Scope):
+                inner = self.make(item, names["/".join(item.path)])
+                steps.append(Step(tuple(item.nodes), inner))
+            elif steps and not steps[-1].submodule and _nests(item, steps[-1].last):
+                steps[-1] = Step((*steps[-1].nodes, item))
+            else:
+                steps.append(Step((item,)))
+        return Class(name, attribute, tuple(steps), names, self._frozen(scope, names))
+
+    def _names(self, scope: Scope) -> dict[str, str]:
+        """The attributes of a scope's own nodes and of the scopes within."""
+        names: dict[str, str] = {}
+        attributes: set[str] = set()
+        for item in scope.items:
+            if isinstance(item, Scope):
+                key, leaf = "/".join(item.path), item.path[-1]
+            elif self.is_module(item):
+                part = f"_{item.part}" if item.part else ""
+                key, leaf = item.name, item.source.rpartition("/")[2] + part
+            else:
+                continue
+            names[key] = identifier(leaf, attributes)
+            attributes.add(names[key])
+        return names
+
+    def _frozen(self, scope: Scope, names: dict[str, str]) -> tuple[str, ...]:
+        """The attributes of what stays in inference mode."""
+        own = (item for item in scope.items if isinstance(item, Node))
+        return tuple(
+            names[node.name] for node in own if node.kind in self.still and not node.trainable
+        )

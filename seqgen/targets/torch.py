@@ -26,7 +26,7 @@ from seqgen.targets.constants import (
     statistics_perm,
     statistics_shape,
 )
-from seqgen.targets.modules import Class, Step, as_class
+from seqgen.targets.modules import Class, Classes, Step
 from seqgen.targets.rewritten import REWRITTEN
 from seqgen.targets.windows import (
     depthwise_shape,
@@ -100,7 +100,8 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         # A macro may tell by its arguments that a layer needs no module, and give nothing.
         return macros.has(node, "_init") and macros.spell(node, suffix="_init") != ""
 
-    main = as_class(model, scope_tree(model), is_module, STILL_WHEN_FROZEN, helper_names())
+    classes = Classes(model, is_module, STILL_WHEN_FROZEN, helper_names())
+    main = classes.make(scope_tree(model))
 
     def constructor(node: Node) -> str:
         text = macros.spell(node, suffix="_init")

@@ -144,6 +144,10 @@ assert not bad, bad
     out = tmp_path / "out"
     seqgen.generate(seqgen.load(tmp_path / "spec.yaml"), out)
     assert (out / "weights.safetensors").exists()
+    direct = tmp_path / "direct"
+    seqgen.generate(seqgen.load(tmp_path / "model.keras"), direct)
+    weights = "weights.safetensors"
+    assert (direct / weights).read_bytes() == (out / weights).read_bytes()
     again = [sys.executable, "-m", "seqgen.cli", "import", "model.keras", "-o", "spec.yaml"]
     refused = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
