@@ -6,60 +6,23 @@ https://huggingface.co/docs/safetensors; it is read and written here tensor by t
 model never stands in memory at once, and files are checked before anything is allocated for them.
 """
 
-import dataclasses
-import functools
 import json
-import math
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import BinaryIO, Self
 
 import numpy as np
 
 from seqgen import initializers
 from seqgen.errors import MismatchError, SeqgenError, SpecError
-from seqgen.layers.arguments import near_miss, short
+from seqgen.layers.arguments import near_miss
 from seqgen.layers.base import Weight
+from seqgen.tensor_file import CODES, Lazy, entries, little
 
-# The dtypes of the store and their names in a file, in the order in which a file holds them: that
-# of the safetensors package, which puts larger items first and so aligns them all.
-CODES = {
-    "int64": "I64",
-    "float64": "F64",
-    "float32": "F32",
-    "int32": "I32",
-    "bfloat16": "BF16",
-    "float16": "F16",
-}
-NAMES = {code: name for name, code in CODES.items()}
 INTEGERS = ("int64", "int32")
 FLOATS = ("float64", "float32", "bfloat16", "float16")
-# The longest header that the safetensors package reads, in bytes.
-LONGEST_HEADER = 100_000_000
-MOST_AXES = 64
 MOST_HINTS = 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Lazy:
-    """An array that is made each time it is asked for, and not kept.
-
-    Attributes:
-        shape: Its shape.
-        dtype: Name of its dtype.
-        load: Makes it.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    load: Callable[[], np.ndarray]
-
-    @property
-    def nbytes(self) -> int:
-        """Its size in memory."""
-        return math.prod(self.shape) * initializers.array_dtype(self.dtype).itemsize
 
 
 def _held(array: np.ndarray) -> Lazy:
@@ -114,7 +77,7 @@ class Weights(Mapping[str, np.ndarray]):
         path = Path(path)
         try:
             with path.open("rb") as file:
-                return cls(_entries(path, file))
+                return cls(entries(path, file))
         except OSError as error:
             raise MismatchError(f"{path}: cannot be read: {error.strerror}") from None
         except (ValueError, RecursionError) as error:
@@ -153,7 +116,7 @@ class Weights(Mapping[str, np.ndarray]):
         text += b" " * (-len(text) % 8)
         file.write(len(text).to_bytes(8, "little") + text)
         for key in keys:
-            file.write(_little(np.ascontiguousarray(self[key])).reshape(-1).view(np.uint8).data)
+            file.write(little(np.ascontiguousarray(self[key])).reshape(-1).view(np.uint8).data)
 
     def shape(self, key: str) -> tuple[int, ...]:
         """The shape of an entry, without making it."""
@@ -204,100 +167,6 @@ class Weights(Mapping[str, np.ndarray]):
 
     def __repr__(self) -> str:
         return f"Weights({len(self)} arrays, {self.nbytes} bytes)"
-
-
-def _little(array: np.ndarray) -> np.ndarray:
-    """The array with its bytes as a file holds them, little end first; and back again."""
-    return array if sys.byteorder == "little" else array.byteswap()
-
-
-def _state(file: BinaryIO) -> tuple[int, ...]:
-    """What changes when a file is written to or replaced."""
-    stat = os.fstat(file.fileno())
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_dev
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, whose keys must be different and valid Unicode."""
-    items: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in items:
-            raise ValueError(f"its header has {short(key)} twice")
-        key.encode()
-        items[key] = value
-    return items
-
-
-def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    """The header of a file of `size` bytes, and where its data begins."""
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(size - 8, LONGEST_HEADER):
-        raise ValueError(f"its header claims {length} bytes, the file has {size}")
-    header = json.loads(file.read(length).decode(), object_pairs_hook=_unique)
-    if not isinstance(header, dict):
-        raise ValueError("its header is not a JSON object")
-    metadata = header.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise ValueError("its metadata are not strings by name")
-    return header, 8 + length
-
-
-def _are_sizes(values: Any) -> bool:
-    return isinstance(values, list) and all(type(v) is int and 0 <= v < 2**63 for v in values)
-
-
-def _described(key: str, record: Any) -> tuple[str, tuple[int, ...], int, int]:
-    """The dtype, the shape, the begin and the end that a header gives for an array."""
-    label = f"array {short(key)}"
-    if not isinstance(record, dict) or record.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"{label}: expected a dtype, a shape and data offsets")
-    code, shape, offsets = record["dtype"], record["shape"], record["data_offsets"]
-    if not isinstance(code, str) or code not in NAMES:
-        raise ValueError(f"{label}: expected one of {', '.join(NAMES)}; received {short(code)}")
-    if not _are_sizes(shape) or len(shape) > MOST_AXES:
-        raise ValueError(f"{label}: {short(shape)} is not a shape")
-    if not _are_sizes(offsets) or len(offsets) != 2:
-        raise ValueError(f"{label}: {short(offsets)} are not data offsets")
-    itemsize = initializers.array_dtype(NAMES[code]).itemsize
-    fits = math.prod(size or 1 for size in shape) * itemsize < 2**63
-    if not fits or offsets[1] - offsets[0] != math.prod(shape) * itemsize:
-        raise ValueError(f"{label}: {code} of shape {short(shape)} does not fill {offsets}")
-    return NAMES[code], tuple(shape), *offsets
-
-
-def _entries(path: Path, file: BinaryIO) -> dict[str, Lazy]:
-    """The arrays of a safetensors file, after a check that they fill it without gap or overlap."""
-    state = _state(file)
-    header, start = _header(file, state[0])
-    described = {key: _described(key, record) for key, record in header.items()}
-    position = 0
-    for key, (_, _, begin, end) in sorted(described.items(), key=lambda item: item[1][2:]):
-        if begin != position:
-            raise ValueError(f"array {short(key)} begins at {begin}, not at {position}")
-        position = end
-    if start + position != state[0]:
-        raise ValueError(f"its arrays end at {start + position} bytes, the file has {state[0]}")
-    return {
-        key: Lazy(shape, dtype, functools.partial(_read, path, state, start + begin, shape, dtype))
-        for key, (dtype, shape, begin, _) in described.items()
-    }
-
-
-def _read(
-    path: Path, state: tuple[int, ...], offset: int, shape: tuple[int, ...], dtype: str
-) -> np.ndarray:
-    """One array of a file that has not changed since it was opened."""
-    try:
-        with path.open("rb") as file:
-            if _state(file) != state:
-                raise MismatchError(f"{path}: has changed since it was opened")
-            array = np.empty(shape, initializers.array_dtype(dtype))
-            file.seek(offset)
-            if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
-                raise MismatchError(f"{path}: has changed since it was opened")
-    except OSError as error:
-        raise MismatchError(f"{path}: cannot be read: {error.strerror}") from None
-    return _little(array)
 
 
 Draw = Callable[[Weight, np.random.Generator, str], np.ndarray]
