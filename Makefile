@@ -25,7 +25,6 @@ bench: $(STAMP)  ## Print the ratios of the benchmarks.
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/black --check --quiet seqgen tests
-	$(BIN)/mypy
 
 examples: $(STAMP)  ## Generate the checked-in programs of the examples again.
 	$(BIN)/python -m tests.renew

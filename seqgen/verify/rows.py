@@ -13,7 +13,7 @@ from seqgen.verify.bench import Answer, Bench, target_named
 from seqgen.verify.compare import Difference, difference, tolerance, worst
 from seqgen.verify.placing import owner, owners, where
 from seqgen.verify.pool import WorkerError
-from seqgen.verify.report import Row
+from seqgen.verify.report import Row, Status
 
 
 def arranged(arrays: Iterable[np.ndarray], perm: list[int] | None) -> list[np.ndarray]:
@@ -23,7 +23,7 @@ def arranged(arrays: Iterable[np.ndarray], perm: list[int] | None) -> list[np.nd
 
 def not_run(route: str, check: str, dtype: str, error: WorkerError) -> Row:
     """A row for what could not run: missing here, or failed, which is a difference."""
-    status = "not run" if error.not_here else "different"
+    status: Status = "not run" if error.not_here else "different"
     return Row(route, check, dtype, status, None if error.not_here else math.inf, note=str(error))
 
 
@@ -64,9 +64,9 @@ def inference_row(bench: Bench, target: str, expected: Mapping[int, Answer]) -> 
     except WorkerError as error:
         return crashed(bench, target, "inference", 0, error)
     most = max(all_found, key=lambda item: item.found.error)
-    error, note = most.found.error, most.found.note
-    row = Row(target, "inference", dtype, "equal", error, limit, len(all_found), note=note)
-    if error <= limit:
+    far, note = most.found.error, most.found.note
+    row = Row(target, "inference", dtype, "equal", far, limit, len(all_found), note=note)
+    if far <= limit:
         return row
     # Where nothing on the way differs, what is left is the result itself.
     last = bench.graph.layers[-1].name
@@ -114,9 +114,9 @@ def training_row(bench: Bench, target: str, expected: Answer) -> Row:
     pairs = zip(arranged(expected.arrays[:count], perm), received.arrays[:count], strict=True)
     found = [difference(a, b) for a, b in pairs]
     index = max(range(count), key=lambda place: found[place].error)
-    error, note = found[index].error, found[index].note
-    row = Row(target, "training", dtype, "equal", error, limit, count, note=note)
-    if error > limit:
+    far, note = found[index].error, found[index].note
+    row = Row(target, "training", dtype, "equal", far, limit, count, note=note)
+    if far > limit:
         layer = where(bench, target, 0, limit, index, training=True)
         return replace(row, status="different", layer=layer)
     state = state_difference(bench, target, expected, received, limit)
@@ -198,7 +198,7 @@ def exporter_row(bench: Bench, framework: str, expected: Answer, program: Row) -
     else:
         wanted = arranged(expected.arrays, bench.port(framework, "outputs")["perm"])
         found = worst(wanted, received)
-        status = "equal" if found.error <= limit else "exporter"
+        status: Status = "equal" if found.error <= limit else "exporter"
         figures = (found.error, limit, len(received))
         row = Row(f"{framework} -> onnx", "inference", dtype, status, *figures, note=found.note)
     if row.status == "exporter" and program.status != "equal":
