@@ -86,12 +86,18 @@ def show(spec: Path) -> None:
 @TEMPLATES
 @click.option("--force", is_flag=True, help="Overwrite files that seqgen did not write.")
 @click.option(
+    "--initialize",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Write initial weights for a model that has none of its own.",
+)
+@click.option(
     "--check", is_flag=True, help="Write nothing; exit with 1 if the folder is out of date."
 )
 def generate(spec: Path, out: Path, check: bool, force: bool, **options: Any) -> None:
     """Write the programs of SPEC into a folder."""
     import seqgen
-    from seqgen.generator import stale
+    from seqgen.generator import WEIGHTS, stale
 
     model = seqgen.load(spec)
     if check:
@@ -103,6 +109,8 @@ def generate(spec: Path, out: Path, check: bool, force: bool, **options: Any) ->
     manifest = seqgen.generate(model, out, force=force, **options)
     for name in sorted(manifest.files):
         click.echo(out / name)
+    if not (out / WEIGHTS).exists():
+        click.echo("no weights: the model has none of its own (see --initialize)", err=True)
 
 
 @main.command()

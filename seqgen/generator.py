@@ -160,7 +160,19 @@ def _owned(folder: Path) -> set[str]:
     return listed | {MANIFEST, WEIGHTS}
 
 
+def _weights(model: "Sequential", seed: int | None) -> Weights | None:
+    """The weights to write: the model's own, or initial ones if a seed asks for them."""
+    if model.has_own_weights:
+        return model.store()
+    if seed is None:
+        return None
+    graph = model.graph()
+    return Weights.initialize(graph.weights, graph.dtype, seed)
+
+
 def _refuse_to_overwrite(folder: Path, names: Iterable[str]) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise SpecError(f"{folder} is a file, not a folder")
     owned = _owned(folder)
     foreign = sorted(name for name in names if name not in owned and (folder / name).exists())
     if foreign:
@@ -193,8 +205,9 @@ def generate(
     opset: int = DEFAULT_OPSET,
     templates: str | os.PathLike[str] | None = None,
     force: bool = False,
+    initialize: int | None = None,
 ) -> Manifest:
-    """Write the programs of a model, its manifest and its weights into a folder.
+    """Write the programs of a model, its manifest and its weights, if it has any, into a folder.
 
     Args:
         model: A model with a known input shape.
@@ -204,6 +217,7 @@ def generate(
         opset: Version of the ONNX operators.
         templates: A folder of templates that stand before the packaged ones.
         force: Whether files that seqgen did not write may be overwritten.
+        initialize: Seed of initial weights, to be written for a model that has none of its own.
 
     Raises:
         UnsupportedError: A target cannot say the model exactly; nothing is written.
@@ -211,11 +225,9 @@ def generate(
     """
     options = Options(tuple(targets), layout, opset, Path(templates) if templates else None)
     manifest = generate_programs(model.graph(), options, model.to_json())
-    weights = model.store() if model.has_own_weights else None
+    weights = _weights(model, initialize)
     texts = {**manifest.files, MANIFEST: json.dumps(manifest.content, indent=2) + "\n"}
     folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise SpecError(f"{folder} is a file, not a folder")
     if not force:
         _refuse_to_overwrite(folder, [*texts, *([WEIGHTS] if weights is not None else [])])
     try:
