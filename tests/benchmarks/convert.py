@@ -45,11 +45,10 @@ def by_python(folder: Path) -> dict[str, Process]:
 
 
 def by_commands(folder: Path) -> dict[str, Process]:
-    """Two commands with a spec file between them, and the program."""
-    out, model, spec = folder / "out", folder / "model.keras", folder / "model.yaml"
+    """One command, and the program."""
+    out, model = folder / "out", folder / "model.keras"
     return {
-        "seqgen import": measure.seqgen("import", "--force", model, "-o", spec),
-        "seqgen generate": measure.seqgen("generate", spec, "--target", "onnx", "-o", out),
+        "seqgen generate": measure.seqgen("generate", model, "--target", "onnx", "-o", out),
         "run": measure.run(sys.executable, "onnx_model.py", folder=out),
     }
 
