@@ -84,7 +84,7 @@ def show(spec: Path) -> None:
 @LAYOUT
 @OPSET
 @TEMPLATES
-@click.option("--force", is_flag=True, help="Overwrite files that seqgen did not write.")
+@click.option("--force", is_flag=True, help="Overwrite edited and foreign files.")
 @click.option(
     "--initialize",
     type=click.IntRange(0),
@@ -97,7 +97,8 @@ def show(spec: Path) -> None:
 def generate(spec: Path, out: Path, check: bool, force: bool, **options: Any) -> None:
     """Write the programs of SPEC into a folder."""
     import seqgen
-    from seqgen.generator import WEIGHTS, stale
+    from seqgen.folder import MANIFEST, WEIGHTS
+    from seqgen.generator import stale
 
     model = seqgen.load(spec)
     if check:
@@ -107,10 +108,12 @@ def generate(spec: Path, out: Path, check: bool, force: bool, **options: Any) ->
             sys.exit(1)
         return
     manifest = seqgen.generate(model, out, force=force, **options)
-    for name in sorted(manifest.files):
+    for name in [*sorted(manifest.to_dict()["files"]), MANIFEST]:
         click.echo(out / name)
     if not (out / WEIGHTS).exists():
-        click.echo("no weights: the model has none of its own (see --initialize)", err=True)
+        click.echo(
+            "no weights: the model has none of its own; --initialize 0 writes some", err=True
+        )
 
 
 @main.command()

@@ -1,7 +1,6 @@
 """Programs into a folder: all of them or none, and never over what somebody else wrote."""
 
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgen.errors import SpecError
+from seqgen.folder import differences, write
 from seqgen.ir.graph import Model, Node
 from seqgen.layers.arguments import near_miss
 from seqgen.passes.layout import LAYOUTS, identity
@@ -21,9 +21,6 @@ from seqgen.weights import Weights
 
 if TYPE_CHECKING:
     from seqgen.spec.sequential import Sequential
-
-MANIFEST = "seqgen.json"
-WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -150,16 +147,6 @@ def generate_programs(model: Model, options: Options, spec_text: str) -> Manifes
     return Manifest(content, files)
 
 
-def _owned(folder: Path) -> set[str]:
-    """Names of the files in a folder that an earlier run wrote, as its manifest has them."""
-    try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        listed = {file for target in content["targets"].values() for file in target["files"]}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return set()
-    return listed | {MANIFEST, WEIGHTS}
-
-
 def _weights(model: "Sequential", seed: int | None) -> Weights | None:
     """The weights to write: the model's own, or initial ones if a seed asks for them."""
     if model.has_own_weights:
@@ -170,37 +157,10 @@ def _weights(model: "Sequential", seed: int | None) -> Weights | None:
     return Weights.initialize(graph.weights, graph.dtype, seed)
 
 
-def _refuse_to_overwrite(folder: Path, names: Iterable[str]) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise SpecError(f"{folder} is a file, not a folder")
-    owned = _owned(folder)
-    foreign = sorted(name for name in names if name not in owned and (folder / name).exists())
-    if foreign:
-        raise SpecError(
-            f"{folder} holds {', '.join(foreign)}, which seqgen did not write there; "
-            "choose another folder, or overwrite with force"
-        )
-
-
-def _write(folder: Path, texts: dict[str, str], weights: Weights | None) -> None:
-    """Write everything beside the folder first, then move it in file by file."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-        staging = Path(name)
-        for file, text in texts.items():
-            (staging / file).write_text(text, encoding="utf-8")
-        if weights is not None:
-            weights.save(staging / WEIGHTS)
-        folder.mkdir(exist_ok=True)
-        # The manifest goes last: it says what is complete.
-        for file in sorted(os.listdir(staging), key=lambda file: file == MANIFEST):
-            os.replace(staging / file, folder / file)
-
-
 def generate(
     model: "Sequential",
     out: str | os.PathLike[str],
-    targets: Iterable[str] = tuple(TARGETS),
+    targets: str | Iterable[str] = tuple(TARGETS),
     layout: str = "native",
     opset: int = DEFAULT_OPSET,
     templates: str | os.PathLike[str] | None = None,
@@ -212,40 +172,26 @@ def generate(
     Args:
         model: A model with a known input shape.
         out: The folder; it is made if it is not there.
-        targets: Names of the targets.
+        targets: Names of the targets, or one name.
         layout: Of inputs and outputs: `native` or `spec`.
         opset: Version of the ONNX operators.
         templates: A folder of templates that stand before the packaged ones.
-        force: Whether files that seqgen did not write may be overwritten.
+        force: Whether files that seqgen did not write, or that were edited, may be overwritten.
         initialize: Seed of initial weights, to be written for a model that has none of its own.
 
     Raises:
         UnsupportedError: A target cannot say the model exactly; nothing is written.
-        SpecError: An option is wrong, or the folder holds files that seqgen did not write.
+        SpecError: An option is wrong, or the folder holds files that are not seqgen's to replace.
     """
-    options = Options(tuple(targets), layout, opset, Path(templates) if templates else None)
-    manifest = generate_programs(model.graph(), options, model.to_json())
-    weights = _weights(model, initialize)
-    texts = {**manifest.files, MANIFEST: json.dumps(manifest.content, indent=2) + "\n"}
-    folder = Path(out)
-    if not force:
-        _refuse_to_overwrite(folder, [*texts, *([WEIGHTS] if weights is not None else [])])
-    try:
-        _write(folder, texts, weights)
-    except OSError as error:
-        raise SpecError(f"cannot write to {folder}: {error.strerror or error}") from None
-    return manifest
+    targets = (targets,) if isinstance(targets, str) else tuple(targets)
+    options = Options(targets, layout, opset, Path(templates) if templates else None)
+    made = generate_programs(model.graph(), options, model.to_json())
+    content = write(Path(out), made.files, made.content, _weights(model, initialize), force)
+    return Manifest(content, made.files)
 
 
 def stale(model: "Sequential", out: str | os.PathLike[str], **options: Any) -> list[str]:
     """Names of the files in a folder that generating again would change or add."""
     with tempfile.TemporaryDirectory() as fresh:
         generate(model, fresh, **options)
-        names = sorted(os.listdir(fresh))
-        folder = Path(out)
-
-        def differs(name: str) -> bool:
-            old = folder / name
-            return not old.is_file() or old.read_bytes() != (Path(fresh) / name).read_bytes()
-
-        return [name for name in names if differs(name)]
+        return differences(Path(fresh), Path(out))

@@ -15,7 +15,7 @@ def folder_of(spec: Path) -> Path:
 def main() -> None:
     """Renew every example."""
     for spec in sorted(EXAMPLES.glob("*.yaml")):
-        seqgen.generate(seqgen.load(spec), folder_of(spec))
+        seqgen.generate(seqgen.load(spec), folder_of(spec), force=True)
         print(folder_of(spec))
 
 

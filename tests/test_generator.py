@@ -9,7 +9,8 @@ import pytest
 
 import seqgen
 from seqgen.errors import SpecError
-from seqgen.generator import MANIFEST, WEIGHTS
+from seqgen.folder import MANIFEST, WEIGHTS
+from seqgen.generator import stale
 from seqgen.weights import Weights
 
 PROGRAMS = {"keras_model.py", "torch_model.py", "onnx_model.py"}
@@ -66,6 +67,44 @@ def test_foreign_files_are_kept_unless_forced(tmp_path: Path) -> None:
     seqgen.generate(model(), tmp_path, force=True)
     assert (tmp_path / "torch_model.py").read_text() != "mine"
     seqgen.generate(model(), tmp_path)
+
+
+def test_edited_files_are_kept_unless_forced(tmp_path: Path) -> None:
+    seqgen.generate(model(), tmp_path, initialize=0)
+    program = tmp_path / "torch_model.py"
+    program.write_text(program.read_text() + "# mine\n")
+    assert stale(model(), tmp_path) == ["torch_model.py"]
+    with pytest.raises(SpecError, match=r"holds torch_model\.py, .* changed since"):
+        seqgen.generate(model(), tmp_path)
+    assert program.read_text().endswith("# mine\n")
+    seqgen.generate(model(), tmp_path, force=True)
+    assert stale(model(), tmp_path) == []
+
+
+def test_weights_that_were_trained_since_are_kept(tmp_path: Path) -> None:
+    seqgen.generate(model(), tmp_path, initialize=0)
+    trained = Weights({"dense.kernel": np.ones((4, 3), "f4"), "dense.bias": np.ones(3, "f4")})
+    trained.save(tmp_path / WEIGHTS)
+    with pytest.raises(SpecError, match=WEIGHTS):
+        seqgen.generate(model(), tmp_path, initialize=0)
+    assert np.all(Weights.open(tmp_path / WEIGHTS)["dense.bias"] == 1.0)
+
+
+def test_targets_one_after_the_other(tmp_path: Path) -> None:
+    for target in ("torch", "keras", "torch"):
+        seqgen.generate(model(), tmp_path, targets=target)
+    assert listing(tmp_path) == {"torch_model.py", "keras_model.py", MANIFEST}
+    assert stale(model(), tmp_path, targets="torch") == []
+    assert stale(model(), tmp_path) == ["onnx_model.py"]
+    seqgen.generate(model(), tmp_path)
+    assert stale(model(), tmp_path) == []
+
+
+def test_files_of_another_spec_are_taken_out(tmp_path: Path) -> None:
+    seqgen.generate(model(), tmp_path, initialize=0)
+    other = {"seqgen": 1, "name": "other", "input": {"shape": [4]}, "layers": [{"Dense": 5}]}
+    seqgen.generate(seqgen.load(other), tmp_path, targets="torch")
+    assert listing(tmp_path) == {"torch_model.py", MANIFEST}
 
 
 def test_error_leaves_nothing(tmp_path: Path) -> None:

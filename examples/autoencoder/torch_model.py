@@ -33,7 +33,7 @@ class Autoencoder(nn.Module):
 
 
 def build_model() -> Autoencoder:
-    """Return the model with fresh weights."""
+    """Return the model with PyTorch's own initial weights; `load_weights` sets the spec's."""
     return Autoencoder()
 
 

@@ -36,7 +36,7 @@ class CausalStack(nn.Module):
 
 
 def build_model() -> CausalStack:
-    """Return the model with fresh weights."""
+    """Return the model with PyTorch's own initial weights; `load_weights` sets the spec's."""
     return CausalStack()
 
 

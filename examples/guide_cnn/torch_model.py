@@ -33,7 +33,7 @@ class GuideCnn(nn.Module):
 
 
 def build_model() -> GuideCnn:
-    """Return the model with fresh weights."""
+    """Return the model with PyTorch's own initial weights; `load_weights` sets the spec's."""
     return GuideCnn()
 
 

@@ -51,7 +51,7 @@ class Mlp(nn.Module):
 
 
 def build_model() -> Mlp:
-    """Return the model with fresh weights."""
+    """Return the model with PyTorch's own initial weights; `load_weights` sets the spec's."""
     return Mlp()
 
 

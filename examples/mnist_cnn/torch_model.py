@@ -26,7 +26,7 @@ class MnistCnn(nn.Module):
 
 
 def build_model() -> MnistCnn:
-    """Return the model with fresh weights."""
+    """Return the model with PyTorch's own initial weights; `load_weights` sets the spec's."""
     return MnistCnn()
 
 

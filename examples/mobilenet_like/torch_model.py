@@ -92,7 +92,7 @@ class MobilenetLike(nn.Module):
 
 
 def build_model() -> MobilenetLike:
-    """Return the model with fresh weights."""
+    """Return the model with PyTorch's own initial weights; `load_weights` sets the spec's."""
     return MobilenetLike()
 
 

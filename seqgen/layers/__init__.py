@@ -15,6 +15,22 @@ from seqgen.layers import (  # noqa: F401  (defining a layer registers it)
 )
 from seqgen.layers.base import LAYERS, Layer, Weight
 
+# Second names that Keras 3.15 gives to layers.
+ALIASES = {
+    alias.format(rank): name.format(rank)
+    for rank in (1, 2, 3)
+    for alias, name in (
+        ("MaxPool{}D", "MaxPooling{}D"),
+        ("AvgPool{}D", "AveragePooling{}D"),
+        ("GlobalMaxPool{}D", "GlobalMaxPooling{}D"),
+        ("GlobalAvgPool{}D", "GlobalAveragePooling{}D"),
+        ("Convolution{}D", "Conv{}D"),
+        ("Convolution{}DTranspose", "Conv{}DTranspose"),
+        ("SeparableConvolution{}D", "SeparableConv{}D"),
+    )
+    if name.format(rank) in LAYERS
+}
+
 
 @functools.cache
 def all_layers() -> dict[str, type[Layer]]:
@@ -25,6 +41,7 @@ def all_layers() -> dict[str, type[Layer]]:
 
 def find_layer(name: str) -> type[Layer] | None:
     """The layer of this name. Other packages are looked through only for a name not known yet."""
+    name = ALIASES.get(name, name)
     return LAYERS.get(name) or all_layers().get(name)
 
 

@@ -119,7 +119,8 @@ class Report:
             return f"equal: all {len(self.rows)} comparisons"
         counts = Counter(row.status for row in self.rows if row.status != "equal")
         listed = ", ".join(f"{count} {status}" for status, count in counts.items())
-        return f"not proven equal: {listed or 'nothing was compared'}"
+        hint = "; --no-exporters leaves those out" if counts["exporter"] else ""
+        return f"not proven equal: {listed or 'nothing was compared'}{hint}"
 
     @property
     def environment(self) -> str:

@@ -96,7 +96,8 @@ def versions(pool: Pool, settings: Settings) -> dict[str, str]:
     found = {}
     for framework in dict.fromkeys(("keras", *settings.options.targets)):
         try:
-            found[framework] = pool.ask(framework, "hello")["version"]
+            name = {"onnx": "onnxruntime"}.get(framework, framework)
+            found[name] = pool.ask(framework, "hello")["version"]
         except WorkerError:
             continue
     return found
