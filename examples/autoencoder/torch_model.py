@@ -7,6 +7,8 @@ from torch import nn
 
 
 class Autoencoder(nn.Module):
+    """Takes (N, 1, 28, 28), returns (N, 1, 28, 28)."""
+
     def __init__(self) -> None:
         super().__init__()
         self.conv2d = nn.Conv2d(1, 16, 3, stride=2)

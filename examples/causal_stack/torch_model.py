@@ -7,6 +7,8 @@ from torch import nn
 
 
 class CausalStack(nn.Module):
+    """Takes (N, 8, time), returns (N, time, 1)."""
+
     def __init__(self) -> None:
         super().__init__()
         self.conv1d = nn.Conv1d(8, 32, 2)

@@ -7,6 +7,8 @@ from torch import nn
 
 
 class GuideCnn(nn.Module):
+    """Takes (N, 3, 250, 250), returns (N, 10)."""
+
     def __init__(self) -> None:
         super().__init__()
         self.conv2d = nn.Conv2d(3, 32, 5, stride=2)

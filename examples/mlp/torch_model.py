@@ -31,6 +31,8 @@ class BatchNorm1d(nn.BatchNorm1d):
 
 
 class Mlp(nn.Module):
+    """Takes (N, 784), returns (N, 10)."""
+
     def __init__(self) -> None:
         super().__init__()
         self.dense = nn.Linear(784, 512)

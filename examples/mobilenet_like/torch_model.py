@@ -68,6 +68,8 @@ class MobilenetLikeBlock2(nn.Module):
 
 
 class MobilenetLike(nn.Module):
+    """Takes (N, 3, 96, 96), returns (N, 10)."""
+
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 16, 3, stride=2, bias=False)

@@ -34,6 +34,11 @@ def _dtype(value: Any) -> str | None:
         raise SpecError(Fault(message, "dtype", "Sequential")) from None
 
 
+def _require_safetensors(path: str | os.PathLike[str]) -> None:
+    if not os.fspath(path).endswith(".safetensors"):
+        raise SpecError(f"expected a path that ends in .safetensors, received '{path}'")
+
+
 class Sequential(Stack):
     """A stack of layers, each with one input and one output.
 
@@ -172,10 +177,12 @@ class Sequential(Stack):
         """Write the weights to a safetensors file, in Keras layout, by key.
 
         Raises:
+            SpecError: The path does not end in `.safetensors`.
             SeqgenError: The file cannot be written.
         """
         from seqgen.weights import Weights
 
+        _require_safetensors(path)
         overwritten = os.path.exists(path)
         self.store().save(path)
         if overwritten:
@@ -186,10 +193,12 @@ class Sequential(Stack):
         """Read the weights of a safetensors file.
 
         Raises:
+            SpecError: The path does not end in `.safetensors`.
             MismatchError: The file is broken, or does not hold exactly the model's weights.
         """
         from seqgen.weights import Weights, check
 
+        _require_safetensors(path)
         graph, weights = self.graph(), Weights.open(path)
         check(weights, graph.weights, graph.dtype)
         self.set_store(Weights(dict(weights)))

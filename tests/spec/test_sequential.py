@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import seqgen
 from seqgen import layers
+from seqgen.errors import SpecError
 
 
 def small(**options: Any) -> seqgen.Sequential:
@@ -240,3 +242,12 @@ def test_an_input_beside_a_layer_of_its_usual_name() -> None:
     assert seqgen.Sequential.from_dict(model.to_dict()).inputs[0].name == "input_layer_1"
     with pytest.raises(seqgen.SpecError, match="taken"):
         seqgen.Sequential([seqgen.Input((4,)), layers.Dense(2, name="input_layer")])
+
+
+@pytest.mark.parametrize("name", ["a.weights.h5", "a.keras", "a"])
+def test_weights_travel_in_safetensors_only(name: str, tmp_path: Path) -> None:
+    model = seqgen.Sequential([seqgen.Input((2,)), layers.Dense(1)])
+    for act in (model.save_weights, model.load_weights):
+        with pytest.raises(SpecError, match=r"ends in \.safetensors"):
+            act(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
