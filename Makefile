@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)  ## Generate the example for all targets, verify it, print the table.
-	$(BIN)/seqgen generate examples/mnist_cnn.yaml -o build/mnist_cnn
+	$(BIN)/seqgen generate examples/mnist_cnn.yaml -o build/mnist_cnn --initialize 0
 	$(BIN)/seqgen verify examples/mnist_cnn.yaml
 
 test: $(STAMP)  ## Run all tests.
