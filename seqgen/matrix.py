@@ -1,7 +1,7 @@
 """Which layer each target can say, from the registry and the templates."""
 
 from seqgen.layers import Layer, all_layers
-from seqgen.render import Macros, Used, environment
+from seqgen.render import Macros, environment, recorders
 from seqgen.targets import Target, all_targets
 
 
@@ -9,8 +9,7 @@ def macros_of(target: Target, layers: list[type[Layer]]) -> Macros:
     """The macros of a target, for looking up and not for spelling."""
     folders = [layer.templates for layer in layers] + [target.templates]
     jinja = environment(*dict.fromkeys(folder for folder in folders if folder))
-    recorders = {"use": Used(), "F": Used("F."), "np": Used("np.")}
-    return Macros(jinja, target.name, {**recorders, **target.functions, "opset": 0})
+    return Macros(jinja, target.name, {**recorders(), **target.functions, "opset": 0})
 
 
 def reason_against(target: Target, layer: type[Layer], macros: Macros) -> str | None:

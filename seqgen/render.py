@@ -17,7 +17,6 @@ from seqgen.ir.types import BATCH, TensorType
 from seqgen.layers.arguments import scalar
 from seqgen.layers.base import Layer
 from seqgen.layers.objects import Named
-from seqgen.naming import identifier
 
 if TYPE_CHECKING:
     from seqgen.targets.base import Target
@@ -106,9 +105,14 @@ class Macros:
         self._environment = environment
         self._target = target
         self._context = context
+        self._families: dict[str, list[Any]] = {}
 
-    @functools.cache  # noqa: B019  (lives as long as one rendering)
     def _modules(self, family: str) -> list[Any]:
+        if family not in self._families:
+            self._families[family] = self._made(family)
+        return self._families[family]
+
+    def _made(self, family: str) -> list[Any]:
         loader = self._environment.loader
         assert isinstance(loader, jinja2.ChoiceLoader)
         modules = []
@@ -174,11 +178,7 @@ def environment(*more: Path) -> jinja2.Environment:
         optimized=False,
         bytecode_cache=template_cache(Path(__file__)),
     )
-    made.filters.update(
-        py=literal, scalar=scalar, shape=shape_comment, identifier=identifier, source=Source
-    )
-    made.filters["tuple"] = tuple
-    made.filters["kind"] = lambda layer: type(layer).__name__
+    made.filters.update(py=literal, scalar=scalar, shape=shape_comment, source=Source, tuple=tuple)
     made.tests["named"] = lambda value: isinstance(value, Named)
     made.tests["layer"] = lambda value: isinstance(value, Layer)
     made.tests["scope"] = lambda value: isinstance(value, Scope)
@@ -215,6 +215,11 @@ def template_folders(target: "Target", model: Model, overrides: Path | None) -> 
     return tuple(dict.fromkeys(folder for folder in folders if folder is not None))
 
 
+def recorders() -> dict[str, Used]:
+    """What templates name helpers, torch.nn.functional and NumPy by, with nothing used yet."""
+    return {"use": Used(), "F": Used("F."), "np": Used("np.")}
+
+
 class Rendering:
     """One file of a target in the making.
 
@@ -230,8 +235,7 @@ class Rendering:
     ) -> None:
         self._jinja = environment(*template_folders(target, model, overrides))
         self._target = target
-        recorders = {"use": Used(), "F": Used("F."), "np": Used("np.")}
-        context = {"model": model, **recorders, **target.functions, **values}
+        context = {"model": model, **recorders(), **target.functions, **values}
         macros = Macros(self._jinja, target.name, context)
         self.page = target.page(target, model, macros)
         context.update(self.page, macros=macros)

@@ -269,7 +269,6 @@ def _text(value: Any, rank: int) -> str:
 BOOLEAN = Kind("true or false", _boolean, lambda rank: {"type": "boolean"})
 INTEGER = integer(-LARGEST_INT, "an integer")
 POSITIVE = integer(1, "a positive integer")
-NON_NEGATIVE = integer(0, "a non-negative integer")
 REAL = real()
 NON_NEGATIVE_REAL = real(0.0, expected="a number of at least 0")
 PROBABILITY = real(0.0, 1.0, "a number from 0 to 1")
