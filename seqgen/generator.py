@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from seqgen.errors import SpecError
 from seqgen.folder import differences, write
 from seqgen.ir.graph import Model, Node
-from seqgen.layers.arguments import near_miss
 from seqgen.passes.layout import LAYOUTS, identity
 from seqgen.render import Rendering
-from seqgen.targets import TARGETS, Target, all_targets, find_target
+from seqgen.targets import TARGETS, Target, target_named
 from seqgen.targets.onnx import DEFAULT_OPSET, ir_version
 from seqgen.weights import Weights
 
@@ -42,10 +41,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for target in self.targets:
-            if find_target(target) is None:
-                known = ", ".join(all_targets())
-                hint = near_miss(target, all_targets())
-                raise SpecError(f"there is no target '{target}'{hint}; there are: {known}")
+            target_named(target)
         if not self.targets:
             raise SpecError("no target was asked for")
         if self.layout not in LAYOUTS:
@@ -124,9 +120,7 @@ def generate_programs(model: Model, options: Options, spec_text: str) -> Manifes
     files: dict[str, str] = {}
     targets: dict[str, Any] = {}
     for name in options.targets:
-        target = find_target(name)
-        assert target is not None
-        made = program(model, target, options)
+        made = program(model, target_named(name), options)
         files |= made.texts
         targets[name] = {
             "files": sorted(made.texts),

@@ -3,6 +3,8 @@
 import functools
 
 from seqgen import plugins
+from seqgen.errors import SpecError
+from seqgen.layers.arguments import near_miss
 from seqgen.targets.base import Target
 from seqgen.targets.keras import KERAS
 from seqgen.targets.onnx import ONNX
@@ -18,6 +20,15 @@ def all_targets() -> dict[str, Target]:
     return {**TARGETS, **{target.name: target for target in found.values()}}
 
 
-def find_target(name: str) -> Target | None:
-    """The target of this name. Other packages are looked through only for a name not known yet."""
-    return TARGETS.get(name) or all_targets().get(name)
+def target_named(name: str) -> Target:
+    """The target of this name. Other packages are looked through only for a name not known yet.
+
+    Raises:
+        SpecError: There is none.
+    """
+    target = TARGETS.get(name) or all_targets().get(name)
+    if target is None:
+        known = all_targets()
+        hint = near_miss(name, known)
+        raise SpecError(f"there is no target '{name}'{hint}; there are: {', '.join(known)}")
+    return target

@@ -8,6 +8,7 @@ from seqgen.ir.graph import Node
 from seqgen.layers.arguments import shape_of
 from seqgen.layers.preprocessing import Normalization, Rescaling
 from seqgen.render import Source, literal
+from seqgen.targets.base import Row
 
 # Keras takes no deviation to be smaller.
 SMALLEST_DEVIATION = 1e-7
@@ -102,6 +103,13 @@ def channel_slopes(node: Node) -> int | tuple[int, ...]:
     channels, *rest = slopes_shape(node)
     return channels if all(size == 1 for size in rest) else (channels, *rest)
 
+
+# Where the statistics of an adapted Normalization go, in every target.
+STATISTICS = {
+    "mean": Row("mean", statistics_perm, statistics_shape, ("in",)),
+    "variance": Row("variance", statistics_perm, statistics_shape, ("in",)),
+    "count": Row("count"),
+}
 
 CONSTANTS = {
     "of_numbers": of_numbers,

@@ -22,7 +22,7 @@ from seqgen.render import Macros
 from seqgen.targets import normalization, reshaping
 from seqgen.targets.activations import onnx_activation
 from seqgen.targets.base import Row, Target
-from seqgen.targets.constants import CONSTANTS, slopes_shape, statistics_perm, statistics_shape
+from seqgen.targets.constants import CONSTANTS, STATISTICS, slopes_shape
 from seqgen.targets.rewritten import REWRITTEN
 from seqgen.targets.windows import depthwise_shape
 
@@ -154,11 +154,7 @@ ONNX = Target(
         "EinsumDense": {"kernel": Row("kernel"), "bias": Row("bias")},
         "Embedding": {"embeddings": Row("embeddings")},
         "PReLU": {"alpha": Row("alpha", None, slopes_shape, ("in",), follows_layout=True)},
-        "Normalization": {
-            "mean": Row("mean", statistics_perm, statistics_shape, ("in",)),
-            "variance": Row("variance", statistics_perm, statistics_shape, ("in",)),
-            "count": Row("count"),
-        },
+        "Normalization": STATISTICS,
         **CONV,
         **DEPTHWISE,
         **normalization.ONNX_ROWS,

@@ -22,9 +22,8 @@ from seqgen.targets.activations import torch_activation
 from seqgen.targets.base import Move, Row, Target
 from seqgen.targets.constants import (
     CONSTANTS,
+    STATISTICS,
     channel_slopes,
-    statistics_perm,
-    statistics_shape,
 )
 from seqgen.targets.modules import Class, Classes, Step
 from seqgen.targets.rewritten import REWRITTEN
@@ -157,11 +156,7 @@ TORCH = Target(
         "EinsumDense": {"kernel": Row("kernel"), "bias": Row("bias")},
         "Embedding": {"embeddings": Row("weight")},
         "PReLU": {"alpha": Row("weight", None, prelu_shape, ("in",), follows_layout=True)},
-        "Normalization": {
-            "mean": Row("mean", statistics_perm, statistics_shape, ("in",)),
-            "variance": Row("variance", statistics_perm, statistics_shape, ("in",)),
-            "count": Row("count"),
-        },
+        "Normalization": STATISTICS,
         **CONV,
         **DEPTHWISE,
         **normalization.TORCH_ROWS,

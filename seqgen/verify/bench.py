@@ -11,8 +11,7 @@ import numpy as np
 from seqgen.errors import SpecError
 from seqgen.generator import Manifest, Options, generate_programs
 from seqgen.ir.graph import Model
-from seqgen.targets import find_target
-from seqgen.targets.base import Target
+from seqgen.targets import target_named
 from seqgen.verify import plan
 from seqgen.verify.pool import Pool, WorkerError
 from seqgen.weights import random_weights
@@ -24,13 +23,6 @@ Edit = Callable[[str, str], str]
 def as_given(file: str, text: str) -> str:
     """The edit that changes nothing."""
     return text
-
-
-def target_named(name: str) -> Target:
-    """The target of a name that options hold."""
-    target = find_target(name)
-    assert target is not None
-    return target
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from typing import Any
 
 from seqgen.ir.graph import Model
 from seqgen.render import Rendering
+from seqgen.targets import target_named
 from seqgen.targets.modules import Class
-from seqgen.verify.bench import Answer, Bench, target_named
+from seqgen.verify.bench import Answer, Bench
 from seqgen.verify.divergence import Value, expectations, first_divergence
 from seqgen.verify.pool import WorkerError
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from seqgen.ir.graph import Model
+from seqgen.targets import target_named
 from seqgen.verify import plan
-from seqgen.verify.bench import Answer, Bench, target_named
+from seqgen.verify.bench import Answer, Bench
 from seqgen.verify.compare import Difference, difference, tolerance, worst
 from seqgen.verify.placing import owner, owners, where
 from seqgen.verify.pool import WorkerError
