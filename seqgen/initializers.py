@@ -16,7 +16,7 @@ from numpy.random import Generator
 from seqgen.errors import SpecError
 from seqgen.layers.arguments import short
 from seqgen.layers.base import Weight
-from seqgen.layers.objects import INITIALIZERS, Named
+from seqgen.layers.objects import FORGET_BIAS, INITIALIZERS, Named
 
 Shape = tuple[int, ...]
 Arguments = dict[str, Any]
@@ -96,8 +96,18 @@ def _arguments(initializer: Named) -> Arguments:
     return defaults | initializer.kwargs
 
 
+def _forget_parts(initializer: Named, shape: Shape) -> list[tuple[Named, Shape]]:
+    """The initializers of a bias of the gates i, f, c and o, each with the shape it fills."""
+    size, inner = shape[0] // 4, initializer.kwargs["bias_initializer"]
+    return [(inner, (size,)), (Named("Ones"), (size,)), (inner, (2 * size,))]
+
+
 def require(initializer: Named, shape: Shape) -> None:
     """Raise a `SpecError` if the initializer cannot make values of this shape."""
+    if initializer.name == FORGET_BIAS:
+        for part, size in _forget_parts(initializer, shape):
+            require(part, size)
+        return
     fault = _fault(initializer.name, _arguments(initializer), shape)
     if fault:
         message = f"initializer '{initializer.name}' expected {fault}; received shape {shape}"
@@ -189,6 +199,9 @@ def draw(initializer: Named, shape: Shape, rng: Generator, dtype: str = "float32
         SpecError: The initializer cannot make values of this shape.
     """
     require(initializer, shape)
+    if initializer.name == FORGET_BIAS:
+        parts = _forget_parts(initializer, shape)
+        return np.concatenate([draw(part, size, rng, dtype) for part, size in parts])
     name, arguments, kind = initializer.name, _arguments(initializer), array_dtype(dtype)
     if name in ("Zeros", "Ones", "Constant"):
         value = {"Zeros": 0, "Ones": 1}.get(name, arguments.get("value"))

@@ -1,12 +1,14 @@
 """Initial values have the distributions of Keras, which is asked itself."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from seqgen.errors import SpecError
 from seqgen.initializers import draw, draw_telling, fans, generator
+from seqgen.ir.build import input_type
 from seqgen.layers.base import Weight
 from seqgen.layers.objects import INITIALIZERS, Named
 
@@ -206,3 +208,40 @@ def test_telling_kernels_have_the_root_of_their_inputs() -> None:
 def test_telling_counts_are_integers() -> None:
     assert telling("count", (), dtype="int64") >= 1
     assert telling("count", (), dtype="int64").dtype == np.int64
+
+
+def forgetting(initializer: Any, layer: str = "LSTM") -> Weight:
+    """The bias of an LSTM of two units, or of a ConvLSTM of two filters."""
+    import seqgen.layers
+
+    x = {"LSTM": (5, 3), "ConvLSTM1D": (5, 4, 3)}[layer]
+    arguments = {"LSTM": (2,), "ConvLSTM1D": (2, 3)}[layer]
+    made = getattr(seqgen.layers, layer)(*arguments, bias_initializer=initializer)
+    return made.weight_types(input_type(x, "float32", "channels_last"))[-1]
+
+
+@pytest.mark.parametrize("layer", ["LSTM", "ConvLSTM1D"])
+def test_an_lstm_begins_without_forgetting(layer: str) -> None:
+    bias = forgetting({"Constant": 0.5}, layer)
+    values = draw(bias.initializer, bias.shape, generator(0, bias.key))
+    np.testing.assert_array_equal(values, [0.5, 0.5, 1, 1, 0.5, 0.5, 0.5, 0.5])
+
+
+def test_parts_of_a_forgetting_bias_are_drawn_like_keras_s() -> None:
+    import keras
+
+    initializer = keras.initializers.Constant([0.5, 0.25])
+    with pytest.raises(SpecError, match="can be broadcast"):
+        forgetting_bias = forgetting({"Constant": [0.5, 0.25]})
+        draw(forgetting_bias.initializer, forgetting_bias.shape, generator(0))
+    cell = keras.layers.LSTMCell(2, bias_initializer=initializer)
+    with pytest.raises(Exception):  # noqa: B017, PT011 (an error of the backend)
+        cell.build((None, 3))
+
+
+def test_a_forgetting_bias_is_no_initializer_of_a_spec() -> None:
+    from seqgen.layers import Dense
+
+    with pytest.raises(SpecError, match="the name of an initializer"):
+        Dense(3, bias_initializer="UnitForgetBias")
+    assert "UnitForgetBias" not in INITIALIZERS

@@ -5,13 +5,16 @@ import functools
 from seqgen import plugins
 from seqgen.layers import (  # noqa: F401  (defining a layer registers it)
     activation,
+    conv_lstm,
     convolution,
     core,
     normalization,
     pooling,
     preprocessing,
+    recurrent,
     regularization,
     reshaping,
+    wrappers,
 )
 from seqgen.layers.base import LAYERS, Layer, Weight
 

@@ -21,6 +21,8 @@ from seqgen.layers.objects import (
 class Activation(Layer):
     """Applies an activation function."""
 
+    supports_masking = True
+
     activation: Named | None = arg(ACTIVATION)
 
     @property
@@ -42,6 +44,8 @@ class Activation(Layer):
 class ReLU(Layer):
     """`x` between `threshold` and `max_value`, and `negative_slope * (x - threshold)` below."""
 
+    supports_masking = True
+
     max_value: float | None = arg(optional(NON_NEGATIVE_REAL), None)
     negative_slope: float = arg(NON_NEGATIVE_REAL, 0.0)
     threshold: float = arg(NON_NEGATIVE_REAL, 0.0)
@@ -50,11 +54,15 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """`x` where it is positive, `negative_slope * x` below."""
 
+    supports_masking = True
+
     negative_slope: float = arg(NON_NEGATIVE_REAL, 0.3)
 
 
 class ELU(Layer):
     """`x` where it is positive, `alpha * (exp(x) - 1)` below."""
+
+    supports_masking = True
 
     alpha: float = arg(REAL, 1.0)
 
@@ -62,11 +70,20 @@ class ELU(Layer):
 class Softmax(Layer):
     """`exp(x)` over its sum along one or more axes."""
 
+    supports_masking = True
+    uses_mask = True
+
     axis: int | tuple[int, ...] = arg(AXES, -1)
 
     def output_type(self, x: TensorType) -> TensorType:
         positions(self, x, self.axis)
         return x
+
+    def check_mask(self, x: TensorType, mask: TensorType) -> None:
+        if mask.shape != x.shape:
+            message = f"expected a mask of the shape of the input {x.keras_shape}, received"
+            why = "Keras would lay it along the last axes"
+            raise self.fault(f"{message} {mask.keras_shape}; {why}")
 
     def relayout(self, perm: Permutation) -> "Softmax":
         return replace(self, axis=all_moved(self.axis, perm))
@@ -74,6 +91,8 @@ class Softmax(Layer):
 
 class PReLU(Layer):
     """`x` where it is positive, `alpha * x` below, with an `alpha` that is learned."""
+
+    supports_masking = True
 
     alpha_initializer: Named = arg(INITIALIZER, "zeros")
     alpha_regularizer: Named | None = arg(REGULARIZER, None)

@@ -28,12 +28,14 @@ class Kind:
             none) and returns the normalized value, or raises `ValueError` or `TypeError`.
         schema: JSON Schema of the values accepted, as a function of the rank.
         brief: Gives the shortest value that `parse` normalizes to the given one.
+        of_layers: Whether values are layers, or sequences of them.
     """
 
     expected: str
     parse: Callable[[Any, int], Any]
     schema: Callable[[int], JsonSchema]
     brief: Callable[[Any], Any] = lambda value: value
+    of_layers: bool = False
 
 
 def arg(kind: Kind, default: Any = dataclasses.MISSING, kw_only: bool = False) -> Any:
@@ -119,6 +121,7 @@ def optional(kind: Kind) -> Kind:
         lambda value, rank: None if value is None else kind.parse(value, rank),
         lambda rank: {"anyOf": [kind.schema(rank), {"type": "null"}]},
         lambda value: None if value is None else kind.brief(value),
+        kind.of_layers,
     )
 
 

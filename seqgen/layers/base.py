@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
@@ -18,8 +20,8 @@ from seqgen.layers.arguments import (
     optional,
     short,
 )
-from seqgen.layers.objects import NAME, REGULARIZER, Named, to_snake_case
-from seqgen.layers.state import Stateful
+from seqgen.layers.objects import NAME, REGULARIZER, Named, auto_name, to_snake_case
+from seqgen.layers.state import CLOCK, Stateful
 
 LAYERS: dict[str, type["Layer"]] = {}
 
@@ -36,6 +38,8 @@ class Weight:
         key: The name under which its values travel: the path of the layer and the variable below
             the model, joined by dots. Inference fills it in.
         dtype: None where it is the layer's; `int64` for a counter.
+        place: Where a .keras file has it below the layer; empty if that follows from its number
+            among the layer's variables.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Weight:
     trainable: bool = True
     key: str = ""
     dtype: str | None = None
+    place: str = ""
 
     @property
     def size(self) -> int:
@@ -76,24 +81,35 @@ class Layer(Stateful):
     """A layer of the Keras vocabulary.
 
     Subclasses declare their arguments in Keras's order with `arg(kind, default)` and are
-    registered by being defined. A leading underscore in the name marks a base class, which is not.
+    registered by being defined, unless they say `registered=False`. A leading underscore in the
+    name marks a base class, which is not.
 
     Attributes:
         rank: Number of spatial axes the layer works on, 0 if it does not care.
         layout: How the layer wants its input laid out when a target uses channels first:
             `any` (element-wise: keeps what comes), `spec` (the order of axes of the spec) or
             `channels_first` (the axis that `channel_axis` names stands behind the batch).
+        leading: Number of axes that stand before the channels then: the batch, and the steps of
+            a layer that has them besides its spatial axes.
+        timed: Whether the axis behind the batch is time, whatever the number of axes.
         family: The module that defines the layer, which is also the name of its template files.
         keras_path: Where Keras has the layer, as `module:name`; empty for `keras.layers`. Layers
             of other packages set it.
         templates: The folder with the templates of a layer of another package.
+        supports_masking: Whether a mask of the input goes on to the output, as Keras has it; a
+            layer that says no destroys it.
+        uses_mask: Whether the layer computes with the mask of its input.
     """
 
     rank: ClassVar[int] = 0
     layout: ClassVar[str] = "any"
+    leading: ClassVar[int] = 1
+    timed: ClassVar[bool] = False
     family: ClassVar[str] = ""
     keras_path: ClassVar[str] = ""
     templates: ClassVar[Path | None] = None
+    supports_masking: ClassVar[bool] = False
+    uses_mask: ClassVar[bool] = False
     kinds: ClassVar[dict[str, Kind]] = {}
 
     name: str | None
@@ -102,7 +118,7 @@ class Layer(Stateful):
     activity_regularizer: Named | None
     input_shape: tuple[int | None, ...] | None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, registered: bool = True, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         public = not cls.__name__.startswith("_")
         if public:
@@ -115,6 +131,7 @@ class Layer(Stateful):
         cls.kinds = {field.name: field.metadata["kind"] for field in dataclasses.fields(cls)}
         if public:
             cls.family = cls.__module__.rpartition(".")[2]
+        if public and registered:
             LAYERS[cls.__name__] = cls
 
     def __post_init__(self) -> None:
@@ -131,6 +148,8 @@ class Layer(Stateful):
             faults = list(self.check())
         if faults:
             raise SpecError(fault.at(layer=self.label) for fault in faults)
+        # The layers that its arguments describe were made on the way, and so before it.
+        self._made = next(CLOCK)
 
     @classmethod
     @functools.cache
@@ -172,15 +191,19 @@ class Layer(Stateful):
         return ()
 
     @property
+    def keras_name(self) -> str:
+        """The name of the class that Keras has for it."""
+        return self.keras_path.partition(":")[2] or type(self).__name__
+
+    @property
     def label(self) -> str:
         """How errors name the layer."""
-        kind = type(self).__name__
-        return f"{kind} '{self.name}'" if self.name else kind
+        return f"{self.keras_name} '{self.name}'" if self.name else self.keras_name
 
     @property
     def auto_name(self) -> str:
         """The name that Keras derives from the class."""
-        return to_snake_case(type(self).__name__)
+        return to_snake_case(self.keras_name)
 
     def arguments(self) -> dict[str, Any]:
         """The layer's own arguments, in Keras's order, that differ from their defaults."""
@@ -209,6 +232,63 @@ class Layer(Stateful):
         """The layer's variables for an input type, in the order in which Keras creates them."""
         return ()
 
+    def weights_within(self, x: TensorType, attribute: str) -> tuple[Weight, ...]:
+        """The layer's variables as those of a layer around it.
+
+        Args:
+            x: Type of the input of this layer.
+            attribute: Name of the attribute of the layer around it that holds this one.
+        """
+        name = self.name or self.auto_name
+        return tuple(
+            replace(
+                weight,
+                name=f"{name}/{weight.name}",
+                trainable=weight.trainable and bool(self.trainable),
+                place=f"{attribute}/{weight.place or f'vars/{index}'}",
+            )
+            for index, weight in enumerate(self.weight_types(x))
+        )
+
+    def with_names(self, counts: Counter[str]) -> "Layer":
+        """The layer with names for all layers of a model that it is.
+
+        Args:
+            counts: How many names of each class there were before.
+        """
+        return self
+
+    @property
+    def parts(self) -> "tuple[Layer, ...]":
+        """The layers among the arguments."""
+        values = (getattr(self, name) for name in self.kinds)
+        nested = (value if isinstance(value, tuple) else (value,) for value in values)
+        return tuple(item for items in nested for item in items if isinstance(item, Layer))
+
+    def with_parts(self, change: "Callable[[Layer], Layer]") -> Self:
+        """The layer with every layer among its arguments changed."""
+
+        def changed(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(changed(item) for item in value)
+            return change(value) if isinstance(value, Layer) else value
+
+        given = {name: getattr(self, name) for name in self.kinds} if self.parts else {}
+        made = {name: changed(value) for name, value in given.items()}
+        return replace(self, **{k: v for k, v in made.items() if v != given[k]}) if made else self
+
+    def made_mask(self, x: TensorType) -> TensorType | None:
+        """The type of the mask that the layer makes of its input; None if it makes none."""
+        return None
+
+    def check_mask(self, x: TensorType, mask: TensorType) -> None:
+        """Raise a `SpecError` if the layer uses the mask of its input, and it does not fit."""
+
+    @property
+    def passes_mask(self) -> bool:
+        """Whether the mask of the input holds for the output."""
+        return self.supports_masking
+
     def channel_axis(self, rank: int) -> int:
         """Which axis of an input with `rank` axes holds the channels."""
         return 1 if getattr(self, "data_format", None) == "channels_first" else rank - 1
@@ -221,6 +301,44 @@ class Layer(Stateful):
     def relayout(self, perm: Permutation) -> "Layer":
         """The layer with its axis arguments rewritten for an input transposed by `perm`."""
         return self
+
+
+def numbered(layers: Iterable[Layer], counts: Counter[str] | None = None) -> tuple[Layer, ...]:
+    """The layers with a name each: those without one are numbered by class, as Keras does.
+
+    Args:
+        layers: They stay as they are; what gets a name is a copy.
+        counts: How many names of each class were given before.
+    """
+    layers, counts = tuple(layers), Counter() if counts is None else counts
+    taken = {layer.name for layer in layers if layer.name}
+    made = []
+    for layer in layers:
+        own = layer.with_names(counts)
+        if not own.name:
+            own = replace(own, name=auto_name(own.auto_name, counts, taken))
+            own._auto = own._local = True
+        own._made = layer._made
+        made.append(own)
+    return tuple(made)
+
+
+def placed_by_class(
+    layers: Iterable[Layer], weights: Iterable[tuple[Weight, ...]]
+) -> tuple[Weight, ...]:
+    """The variables of each of several layers of one attribute as a .keras file has them.
+
+    It numbers the layers by class, whatever they are called, and has `cells/gru_cell/vars/0` where
+    `weights_within` says `cells/vars/0`.
+    """
+    counts: Counter[str] = Counter()
+    found: list[Weight] = []
+    for layer, own in zip(layers, weights, strict=True):
+        group = auto_name(to_snake_case(layer.keras_name), counts, ())
+        for weight in own:
+            attribute, _, rest = weight.place.partition("/")
+            found.append(replace(weight, place=f"{attribute}/{group}/{rest}"))
+    return tuple(found)
 
 
 def _layer(value: Any, rank: int) -> Layer:
@@ -242,18 +360,10 @@ def _layer(value: Any, rank: int) -> Layer:
         raise ValueError(f"; {'; '.join(map(str, error.faults))}") from None
 
 
+LAYER_SCHEMA = {"$ref": "#/$defs/layer"}
 LAYER = Kind(
     "a layer: its name, or {name: {argument: value}}",
     _layer,
-    lambda rank: {
-        "anyOf": [
-            {"enum": sorted(LAYERS)},
-            {
-                "type": "object",
-                "minProperties": 1,
-                "maxProperties": 1,
-                "propertyNames": {"enum": sorted(LAYERS)},
-            },
-        ]
-    },
+    lambda rank: LAYER_SCHEMA,
+    of_layers=True,
 )

@@ -2,9 +2,25 @@
 
 # ruff: noqa: D102 (what the methods do is said where Layer declares them)
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
 from seqgen.errors import Fault
 from seqgen.ir.types import Dim, TensorType, axis_names
-from seqgen.layers.arguments import BOOLEAN, POSITIVE, TEXT, Kind, arg, null, open_sizes, optional
+from seqgen.layers.arguments import (
+    BOOLEAN,
+    NUMBERS,
+    POSITIVE,
+    TEXT,
+    Kind,
+    arg,
+    null,
+    open_sizes,
+    optional,
+    shape_of,
+)
 from seqgen.layers.axes import activated, computed
 from seqgen.layers.base import Layer, Weight
 from seqgen.layers.einsum import Equation
@@ -24,12 +40,14 @@ OUTPUT_SHAPE = Kind(
     lambda value, rank: SIZES.parse([value] if isinstance(value, int) else value, rank),
     lambda rank: {"anyOf": [{"type": "integer", "minimum": 1}, SIZES.schema(rank)]},
 )
-MASKS = "masks come with the recurrent layers; leave it false, or mask the values yourself"
+LENGTH = null("Keras does nothing with it; leave it out")
 INITIAL_WEIGHTS = null("give values of weights in the weights file instead")
 
 
 class Identity(Layer):
     """Returns its input."""
+
+    supports_masking = True
 
 
 class _Units(Layer):
@@ -38,6 +56,8 @@ class _Units(Layer):
 
 class Dense(_Kernel, _Units):
     """`activation(x @ kernel + bias)` over the last axis."""
+
+    supports_masking = True
 
     layout = "spec"
 
@@ -140,10 +160,36 @@ class EinsumDense(Layer):
         return Named(name, tuple({**arguments, **axes}.items()))
 
 
+class Masking(Layer):
+    """Zeros where all features of a step have one value, and a mask that leaves such steps out."""
+
+    supports_masking = True
+    layout = "spec"
+
+    mask_value: Any = arg(NUMBERS, 0.0)
+
+    def check(self) -> tuple[Fault, ...]:
+        if np.abs(np.array(self.mask_value, float)).max(initial=0.0) <= np.finfo(np.float32).max:
+            return ()
+        return (Fault("expected numbers of float32, with which Keras compares", "mask_value"),)
+
+    def output_type(self, x: TensorType) -> TensorType:
+        shape = shape_of(self.mask_value)
+        pairs = zip(reversed(shape), reversed(x.shape), strict=False)
+        if len(shape) > x.rank or any(size not in (1, other) for size, other in pairs):
+            message = f"expected an array that repeats to {x.keras_shape}, received shape {shape}"
+            raise self.fault(message, "mask_value")
+        return computed(self, x)
+
+    def made_mask(self, x: TensorType) -> TensorType:
+        return TensorType(x.shape[:-1], x.axes[:-1], "bool")
+
+
 class Embedding(Layer):
     """A row of a table for each whole number."""
 
     layout = "spec"
+    timed = True
 
     input_dim: int = arg(POSITIVE)
     output_dim: int = arg(POSITIVE)
@@ -156,8 +202,15 @@ class Embedding(Layer):
     lora_alpha: None = arg(LORA, None)
     quantization_config: None = arg(QUANTIZATION, None)
 
-    def check(self) -> tuple[Fault, ...]:
-        return (Fault(MASKS, "mask_zero"),) if self.mask_zero else ()
+    input_length: None = arg(LENGTH, None, kw_only=True)
+
+    @property
+    def supports_masking(self) -> bool:
+        """Keras says that a layer has masks if its own mask is made."""
+        return bool(self.mask_zero)
+
+    def made_mask(self, x: TensorType) -> TensorType | None:
+        return replace(x, dtype="bool") if self.mask_zero else None
 
     def output_type(self, x: TensorType) -> TensorType:
         return computed(self, x.with_sizes((*x.sizes, self.output_dim)))

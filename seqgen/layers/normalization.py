@@ -82,6 +82,9 @@ class _OfChannels(_Scaled):
 class BatchNormalization(_OfChannels):
     """Zero mean and unit variance over the batch in training; over what was seen, in inference."""
 
+    supports_masking = True
+    uses_mask = True
+
     axis: int = arg(INTEGER, -1)
     momentum: float = arg(REAL, 0.99)
     epsilon: float = arg(NON_NEGATIVE_REAL, 0.001)
@@ -112,6 +115,11 @@ class BatchNormalization(_OfChannels):
         self.channels(x)
         return x
 
+    def check_mask(self, x: TensorType, mask: TensorType) -> None:
+        if mask.shape != x.shape[:-1]:
+            message = f"expected a mask for all axes of {x.keras_shape} but the last, received"
+            raise self.fault(f"{message} {mask.keras_shape}")
+
     def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
         shape = (self.channels(x),)
         moving = (
@@ -123,6 +131,8 @@ class BatchNormalization(_OfChannels):
 
 class GroupNormalization(_OfChannels):
     """Zero mean and unit variance over groups of channels of each sample."""
+
+    supports_masking = True
 
     groups: int = arg(GROUPS, 32)
     axis: int = arg(INTEGER, -1)
@@ -179,6 +189,8 @@ class _OverAxes(Layer):
 class LayerNormalization(_OverAxes, _Scaled):
     """Zero mean and unit variance over some axes of each sample."""
 
+    supports_masking = True
+
     axis: int | tuple[int, ...] = arg(AXES, -1)
     epsilon: float = arg(NON_NEGATIVE_REAL, 0.001)
     center: bool = arg(BOOLEAN, True)
@@ -223,6 +235,8 @@ class RMSNormalization(_OverAxes):
 class UnitNormalization(Layer):
     """A Euclidean norm of 1 over some axes."""
 
+    supports_masking = True
+
     axis: int | tuple[int, ...] = arg(AXES, -1)
 
     def output_type(self, x: TensorType) -> TensorType:
@@ -256,8 +270,15 @@ class SpectralNormalization(Layer):
 
     def inner_weights(self, x: TensorType) -> tuple[Weight, ...]:
         """The weights of the layer inside, its kernel first."""
-        weights = self.layer.weight_types(x)
-        kernel = [w for w in weights if w.name.rpartition("/")[2] in ("kernel", "embeddings")]
+        weights = self.layer.weights_within(x, "layer")
+        # Layers around others have no kernel of their own, but for one like this.
+        own = 1 + isinstance(self.layer, SpectralNormalization)
+        kernel = [
+            weight
+            for weight in weights
+            if weight.name.count("/") <= own
+            and weight.name.rpartition("/")[2] in ("kernel", "embeddings")
+        ]
         if not kernel:
             message = f"expected a layer with a kernel or embeddings, received {self.layer.label}"
             raise self.fault(message, "layer")
@@ -265,14 +286,7 @@ class SpectralNormalization(Layer):
 
     def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
         # Keras has the kernel as a variable of the wrapper too, and so before vector_u.
-        prefix = self.layer.name or self.layer.auto_name
-        kernel, *rest = (
-            replace(
-                weight,
-                name=f"{prefix}/{weight.name}",
-                trainable=weight.trainable and self.layer.trainable,
-            )
-            for weight in self.inner_weights(x)
-        )
-        vector = Weight("vector_u", (1, kernel.shape[-1]), VECTOR_U, trainable=False)
+        kernel, *rest = self.inner_weights(x)
+        shape = (1, kernel.shape[-1])
+        vector = Weight("vector_u", shape, VECTOR_U, trainable=False, place="vars/1")
         return (kernel, vector, *rest)

@@ -5,7 +5,8 @@ what they take; `Named` is a value of such an argument.
 """
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +127,9 @@ INITIALIZERS: dict[str, Signature] = {
     "LecunNormal": FANS,
     "LecunUniform": FANS,
 }
+# What only layers make, of an initializer that a spec names: an LSTM's bias starts with ones where
+# it tells what to forget.
+FORGET_BIAS = "UnitForgetBias"
 INITIALIZER_ALIASES = {
     "OrthogonalInitializer": "Orthogonal",
     "IdentityInitializer": "Identity",
@@ -163,6 +167,16 @@ def to_snake_case(name: str) -> str:
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def auto_name(base: str, counts: Counter[str], taken: Collection[str | None]) -> str:
+    """The next name of a class: `dense`, `dense_1` ...; one that is taken is left out."""
+    while True:
+        number = counts[base]
+        counts[base] += 1
+        name = f"{base}_{number}" if number else base
+        if name not in taken:
+            return name
 
 
 def _arguments(given: Mapping[str, Any], signature: Signature, name: str) -> Named:

@@ -124,7 +124,16 @@ class GlobalMaxPooling3D(_GlobalPooling):
 class GlobalAveragePooling1D(_GlobalPooling):
     """The mean over time."""
 
+    supports_masking = True
+    uses_mask = True
+    passes_mask = False
+
     rank = 1
+
+    def check_mask(self, x: TensorType, mask: TensorType) -> None:
+        if mask.shape != x.shape[:2] or self.data_format == "channels_first":
+            message = f"expected a mask of batch and time and an input of steps {x.keras_shape}"
+            raise self.fault(f"{message} with the channels last; received {mask.keras_shape}")
 
 
 class GlobalAveragePooling2D(_GlobalPooling):

@@ -51,6 +51,8 @@ def _nested(values: Any) -> Any:
 class Rescaling(Layer):
     """`x * scale + offset`; arrays lie along the last axes, as in NumPy."""
 
+    supports_masking = True
+
     scale: Any = arg(NUMBERS)
     offset: Any = arg(NUMBERS, 0.0)
 
@@ -82,6 +84,8 @@ class Rescaling(Layer):
 
 class Normalization(Layer):
     """`(x - mean) / sqrt(variance)`, by axis; `x * sqrt(variance) + mean` if it is inverted."""
+
+    supports_masking = True
 
     axis: tuple[int, ...] = arg(KEPT_AXES, -1)
     mean: Any = arg(STATISTICS, None)

@@ -25,6 +25,7 @@ NOISE_SHAPE = optional(open_sizes(1, "a sequence of sizes, null where the input'
 
 
 class _Dropout(Layer):
+    supports_masking = True
     rate: float = arg(PROBABILITY)
     noise_shape: tuple[int | None, ...] | None = arg(NOISE_SHAPE, None)
     seed: int | None = arg(SEED, None)
@@ -62,6 +63,8 @@ class AlphaDropout(_Dropout):
 
 
 class _SpatialDropout(_Spatial):
+    supports_masking = True
+
     def check(self) -> tuple[Fault, ...]:
         message = "there is no such argument in Keras, since the layer has nothing to train"
         names = ("trainable", "activity_regularizer")
@@ -107,6 +110,8 @@ class SpatialDropout3D(_SpatialDropoutArguments, _SpatialDropout):
 class GaussianNoise(Layer):
     """Adds normal noise, in training."""
 
+    supports_masking = True
+
     stddev: float = arg(PROBABILITY)
     seed: int | None = arg(SEED, None)
 
@@ -114,12 +119,16 @@ class GaussianNoise(Layer):
 class GaussianDropout(Layer):
     """Multiplies by normal noise around 1, in training."""
 
+    supports_masking = True
+
     rate: float = arg(PROBABILITY)
     seed: int | None = arg(SEED, None)
 
 
 class ActivityRegularization(Layer):
     """Returns its input and adds a penalty on it to the loss."""
+
+    supports_masking = True
 
     l1: float = arg(NON_NEGATIVE_REAL, 0.0)
     l2: float = arg(NON_NEGATIVE_REAL, 0.0)

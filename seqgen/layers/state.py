@@ -193,10 +193,18 @@ class HasVariables:
         return sum(variable.size for variable in self.variables)
 
 
+def _snapshot(value: Any) -> Any:
+    """An argument as a graph holds it."""
+    if isinstance(value, tuple):
+        return tuple(_snapshot(item) for item in value)
+    return value.snapshot() if isinstance(value, Stateful) else value
+
+
 class Stateful(HasVariables):
     """What a layer keeps beside its arguments; copies of it for the graph do not have it."""
 
     _auto = False  # whether its name was chosen here, not by the user
+    _local = False  # whether that was without a look at the model around
     _built: list[Variable] | None = None
     _alone: Any = None
 
@@ -230,9 +238,9 @@ class Stateful(HasVariables):
     def snapshot(self: Any) -> Any:
         """A copy with the arguments only, as a graph holds it."""
         made = object.__new__(type(self))
+        made._made = self._made
         for name in self.kinds:
-            value = getattr(self, name)
-            setattr(made, name, value.snapshot() if isinstance(value, Stateful) else value)
+            setattr(made, name, _snapshot(getattr(self, name)))
         return made
 
     def fits(self: Any, weights: "Sequence[Weight]") -> None:
@@ -260,6 +268,6 @@ class Stateful(HasVariables):
         x = np.asarray(inputs)
         if self._alone is None or self._alone.input_shape[1:] != x.shape[1:]:
             alone = Sequential([self])
-            alone.build((None, *x.shape[1:]))
+            alone.build_on(x.shape)
             self._alone = alone
         return self._alone(x)

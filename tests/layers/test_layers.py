@@ -23,7 +23,7 @@ np = pytest.importorskip("numpy")
 
 HERE = Path(__file__).parent
 # Keywords that Keras takes without naming them in a signature.
-HIDDEN = {"rms_scaling"}
+HIDDEN = {"rms_scaling", "implementation", "zero_output_for_mask", "unroll", "input_length"}
 
 
 def table(name: str) -> list[Any]:
@@ -37,11 +37,18 @@ def table(name: str) -> list[Any]:
 
 def of_keras(kind: str, arguments: dict[str, Any]) -> Any:
     """The Keras layer, with the layers that its arguments describe."""
-    arguments = dict(arguments)
-    if isinstance(arguments.get("layer"), dict):
-        ((inner, inner_arguments),) = arguments["layer"].items()
-        arguments["layer"] = of_keras(inner, inner_arguments)
-    return getattr(keras.layers, kind)(**arguments)
+    home = keras if kind == "Sequential" else keras.layers
+    return getattr(home, kind)(**{key: inner(value) for key, value in arguments.items()})
+
+
+def inner(value: Any) -> Any:
+    """An argument as Keras takes it; `{Name: arguments}` is a layer."""
+    if isinstance(value, list):
+        return [inner(item) for item in value]
+    if not isinstance(value, dict) or not {*value} <= {*LAYERS, "Sequential"}:
+        return value
+    ((kind, arguments),) = value.items()
+    return of_keras(kind, arguments)
 
 
 def typed(layer: Layer, shape: list[int | None]) -> TensorType:
@@ -96,8 +103,15 @@ def test_name_is_keras_s(kind: str) -> None:
 def test_shape_and_weights(
     kind: str, shape: list[int | None], arguments: dict[str, Any], how: str | None
 ) -> None:
+    keras.utils.clear_session()
     layer, oracle = LAYERS[kind].from_arguments(arguments), of_keras(kind, arguments)
     x = typed(layer, shape)
+    if how == "cell":
+        oracle.build((None, *shape))
+        assert [(w.name, w.shape) for w in layer.weight_types(x)] == [
+            (path, of) for path, of, *_ in weights_of(oracle)
+        ]
+        return
     y = layer.output_type(x)
     expected = run(oracle, shape) if how == "run" else oracle(keras.Input(shape))
     assert y.rank == len(expected.shape)
