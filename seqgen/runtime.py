@@ -29,18 +29,52 @@ def evaluate(model: "Sequential", x: np.ndarray) -> np.ndarray:
         SpecError: The batch does not fit the input.
         UnsupportedError: onnxruntime does not compute in the model's dtype.
     """
-    state = (model.changed, max((v.changed for v in model.variables), default=0))
-    if model._session is None or model._session[0] != state:
-        graph, store = model.graph(), model.store()
-        model._session = (state, graph.by_name[graph.inputs[0]].type, start(graph, store))
-    _, entry, session = model._session
-    batch = _fitted(model, entry, x)
-    name = session.get_inputs()[0].name
+    session = _session(model)
+    batch = _fitted(model, session.entry, x)
     try:
-        (result,) = session.run(None, {name: batch})
+        return session.run(batch)
     except Exception as error:
         raise SeqgenError(f"{model.label}: onnxruntime: {_first_line(error)}") from None
-    return result
+
+
+class Session:
+    """A model under onnxruntime, with the states that its layers keep between batches.
+
+    Inputs of its graph behind the first are states, and outputs behind the first what becomes of
+    them.
+    """
+
+    def __init__(self, graph: Model, weights: Weights, version: tuple[int, int]) -> None:
+        self.entry = graph.by_name[graph.inputs[0]].type
+        self.version = version
+        self._dtype = graph.dtype
+        self._running = start(graph, weights)
+        self._names = [port.name for port in self._running.get_inputs()]
+        self.states: list[np.ndarray] = []
+        self.reset_states()
+
+    def reset_states(self) -> None:
+        """Set all states to zero."""
+        kept = self._running.get_inputs()[1:]
+        self.states = [np.zeros(port.shape, self._dtype) for port in kept]
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """The result for a batch, which comes after those before."""
+        arrays = zip(self._names, [batch, *self.states], strict=True)
+        result, *self.states = self._running.run(None, dict(arrays))
+        return result
+
+
+def _session(model: "Sequential") -> Session:
+    """The session of a model as it is now; new weights leave the states as they are."""
+    version = (model.changed, max((v.changed for v in model.variables), default=0))
+    before: Session | None = model._session
+    if before is None or before.version != version:
+        model._session = Session(model.graph(), model.store(), version)
+        if before is not None and before.version[0] == version[0]:
+            model._session.states = before.states
+    made: Session = model._session
+    return made
 
 
 def _fitted(model: "Sequential", entry: TensorType, x: np.ndarray) -> np.ndarray:

@@ -53,7 +53,9 @@ class Translator:
         self._dtype = dtype
 
     def value(self, value: Any, where: str) -> Any:
-        """An argument: a plain value, or an object of Keras by name."""
+        """An argument: a plain value, or an object of Keras by name, or several."""
+        if isinstance(value, (list, tuple)):
+            return [self.value(item, where) for item in value]
         if not _is_object(value):
             return value
         name, config = value["class_name"], value["config"]
@@ -62,7 +64,7 @@ class Translator:
         if name in ACTIVATION_LAYERS:
             arguments = {k: v for k, v in config.items() if k not in PLUMBING}
             return {ACTIVATION_LAYERS[name]: arguments}
-        if name in LAYERS and value.get("module") in PACKAGES:
+        if name in (*LAYERS, "Sequential", "Functional") and value.get("module") in PACKAGES:
             return self.layer(value)
         if value.get("registered_name") or name not in OBJECTS:
             shown = config if name == "function" else name
@@ -130,15 +132,16 @@ def _entry(config: Plain) -> Plain:
     layers = config.get("layers") or []
     if layers and is_input(layers[0]):
         entry = layers[0]["config"]
-        shape = entry.get("batch_shape") or entry.get("batch_input_shape") or [None]
-        return {"shape": shape[1:], "dtype": entry.get("dtype"), "name": entry.get("name")}
-    shape = config.get("build_input_shape")
+        batch, *shape = entry.get("batch_shape") or entry.get("batch_input_shape") or [None]
+        said = {"shape": shape, "batch_size": batch}
+        return {**said, "dtype": entry.get("dtype"), "name": entry.get("name")}
+    batch, *shape = config.get("build_input_shape") or [None]
     if not shape:
         raise UnsupportedError(
             "the model was never built, so its input shape is not known; build it, or begin it "
             "with keras.Input, and save it again"
         )
-    return {"shape": shape[1:]}
+    return {"shape": shape, "batch_size": batch}
 
 
 def _dtypes(config: Plain) -> set[str | None]:

@@ -12,7 +12,6 @@ from seqgen.errors import MismatchError, SeqgenError, UnsupportedError
 from seqgen.importers.archive import LONGEST_JSON, Archive, Store, parse_json
 from seqgen.importers.config import spec_of
 from seqgen.ir.graph import Node
-from seqgen.layers.base import Weight
 from seqgen.layers.objects import to_snake_case
 from seqgen.spec.sequential import Sequential
 from seqgen.weights import Lazy, Weights
@@ -102,26 +101,12 @@ def _groups(model: Sequential, prefix: str = "") -> "Iterator[tuple[Layer, str]]
             yield layer, group
 
 
-def _places(weights: tuple[Weight, ...], group: str) -> list[str]:
-    """Where each variable of a layer stands: its own by number, a wrapped layer's one below.
-
-    A wrapper that normalizes a kernel keeps that kernel among its own variables, and first.
-    """
-    wrapped = [weight for weight in weights if "/" in weight.name]
-    if not wrapped:
-        return [f"{group}/vars/{i}" for i in range(len(weights))]
-    return [
-        f"{group}/layer/vars/{wrapped.index(weight)}" if weight in wrapped else f"{group}/vars/1"
-        for weight in weights
-    ]
-
-
 def _stored(model: Sequential, store: Store) -> Iterator[tuple[str, Lazy]]:
     """Every variable of a model with its array in the file."""
     nodes: tuple[Node, ...] = model.graph().layers
     for node, (_, group) in zip(nodes, _groups(model), strict=True):
-        for weight, place in zip(node.weights, _places(node.weights, group), strict=True):
-            entry = store.entry(place)
+        for index, weight in enumerate(node.weights):
+            entry = store.entry(f"{group}/{weight.place or f'vars/{index}'}")
             if entry.shape != weight.shape:
                 raise MismatchError(
                     f"{weight.key}: expected shape {weight.shape}, the file has {entry.shape}"

@@ -8,6 +8,7 @@ Dim = int | str
 Permutation = tuple[int, ...]
 
 BATCH = "batch"
+TIMED = "time_"
 SPATIAL_AXES = {
     1: ("time",),
     2: ("height", "width"),
@@ -19,8 +20,12 @@ def axis_names(rank: int, data_format: str = "channels_last") -> tuple[str, ...]
     """Axis names of a tensor with `rank` axes, the batch included.
 
     With one spatial axis the last axis is called channels as well: a step of a sequence holds
-    channels to a convolution and features to a Dense layer, and both mean the same axis.
+    channels to a convolution and features to a Dense layer, and both mean the same axis. A format
+    that begins with `time_` has steps before the axes of a sample.
     """
+    if data_format.startswith(TIMED):
+        inner = axis_names(rank - 1, data_format.removeprefix(TIMED))
+        return (BATCH, "time", *inner[1:])
     if rank == 1:
         return (BATCH,)
     if rank == 2:
@@ -72,7 +77,7 @@ class TensorType:
 
     def with_sizes(self, sizes: Iterable[Dim | None], data_format: str = "") -> "TensorType":
         """The same dtype with other sizes; axes are named anew if rank or format says so."""
-        shape = (BATCH, *sizes)
+        shape = (self.shape[0], *sizes)
         if len(shape) == self.rank and not data_format:
             return replace(self, shape=shape)
         return replace(
@@ -88,10 +93,10 @@ class TensorType:
         )
 
 
-def channels_first_perm(rank: int, channel_axis: int) -> Permutation:
-    """The permutation that moves `channel_axis` to the place behind the batch axis."""
-    rest = (axis for axis in range(1, rank) if axis != channel_axis)
-    return (0, channel_axis, *rest)
+def channels_first_perm(rank: int, channel_axis: int, leading: int = 1) -> Permutation:
+    """The permutation that moves `channel_axis` to the place behind the leading axes."""
+    rest = (axis for axis in range(leading, rank) if axis != channel_axis)
+    return (*range(leading), channel_axis, *rest)
 
 
 def inverse(perm: Permutation) -> Permutation:

@@ -10,6 +10,7 @@ from seqgen.ir.types import TensorType
 from seqgen.layers.arguments import short
 from seqgen.layers.base import Layer
 from seqgen.layers.state import CLOCK, HasVariables, Variable
+from seqgen.layers.within import keeps_states
 from seqgen.spec.entry import INPUT_NAME, Input
 from seqgen.spec.flatten import flatten
 from seqgen.spec.names import auto_name
@@ -81,7 +82,7 @@ class Chain(HasVariables):
         """Fix the input shape of a model that was made without one.
 
         Args:
-            input_shape: The shape with the batch first, which stays open whatever it is.
+            input_shape: The shape with the batch first; None for a size left open.
 
         Raises:
             SpecError: A layer does not fit, or the model has another input shape already.
@@ -91,12 +92,12 @@ class Chain(HasVariables):
         if isinstance(input_shape, (str, bytes)) or not isinstance(input_shape, Sequence):
             message = f"expected a shape with the batch first, received {short(input_shape)}"
             raise SpecError(f"{self.label}: {message}")
-        entry = Input(tuple(input_shape)[1:], name=self._input_name())
-        known = self.entry.shape if self._entry or self._x else None
-        if known is not None and known != entry.shape:
+        entry = Input(batch_shape=tuple(input_shape), name=self._input_name())
+        known = self.entry.batch_shape if self._entry or self._x else None
+        if known is not None and known != entry.batch_shape:
             raise SpecError(
-                f"{self.label}: it has the input shape {(None, *known)} already and cannot be "
-                f"built for {(None, *entry.shape)}; make a new model"
+                f"{self.label}: it has the input shape {known} already and cannot be "
+                f"built for {entry.batch_shape}; make a new model"
             )
         self._entry = self._entry or entry
         try:
@@ -105,6 +106,14 @@ class Chain(HasVariables):
             self._entry = self._x = None
             self._types.clear()
             raise
+
+    def build_on(self, shape: tuple[int, ...]) -> None:
+        """Fix the input shape of a model by that of a batch of data.
+
+        Batches of any size may follow, unless a layer keeps states of each sample.
+        """
+        stateful = keeps_states(leaf.layer for leaf in flatten(self))
+        self.build(shape if stateful else (None, *shape[1:]))
 
     def _input_name(self) -> str:
         """The name that Keras gives an input, or the next one if a layer has it."""
@@ -138,7 +147,7 @@ class Chain(HasVariables):
             return None
         data_format = first_data_format(leaf.layer for leaf in flatten(self))
         dtype = self._entry.dtype or self.dtype or self._common_dtype() or "float32"
-        return input_type(self._entry.shape, dtype, data_format)
+        return input_type(self._entry.shape, dtype, data_format, self._entry.batch_size)
 
     def _common_dtype(self) -> str | None:
         """The dtype that all layers have."""
@@ -218,8 +227,8 @@ class Chain(HasVariables):
             if self._x is None:
                 self.require_built("input")
             assert self._x is not None
-            shape, dtype = self._x.keras_shape[1:], self._x.dtype
-            return Input(shape, dtype=dtype, name=self._input_name())
+            shape, dtype = self._x.keras_shape, self._x.dtype
+            return Input(batch_shape=shape, dtype=dtype, name=self._input_name())
         return self._entry
 
     @property

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqgen.errors import Fault, SpecError
-from seqgen.layers.arguments import DTYPES, choice, open_sizes, optional, short
+from seqgen.layers.arguments import DTYPES, POSITIVE, choice, open_sizes, optional, short
 from seqgen.spec.names import name_fault
 
 INPUT_NAME = "input_layer"
 INPUT_DTYPES = (*DTYPES, "int32", "int64")
 SHAPE = open_sizes(1, "a sequence of positive integers, null for a size left open")
 DTYPE = optional(choice(*INPUT_DTYPES))
-BATCH = "the batch is always open here; leave it out, and give batches of any size"
+BATCH_SIZE = optional(POSITIVE)
 MOST_AXES = 8
 
 
@@ -20,11 +20,11 @@ class Input:
 
     Args:
         shape: Sizes without the batch; None for a size left open.
-        batch_size: None: the batch is always open.
+        batch_size: The number of samples in every batch; None if it is left open.
         dtype: That of the model if not given.
         sparse: False: only dense tensors are known.
         ragged: False: only dense tensors are known.
-        batch_shape: The shape with the batch, which is None, instead of `shape`.
+        batch_shape: The batch size and the shape in one, instead of them.
         name: Name of the tensor.
 
     Raises:
@@ -34,18 +34,20 @@ class Input:
     def __init__(
         self,
         shape: Sequence[int | None] | int | None = None,
-        batch_size: None = None,
+        batch_size: int | None = None,
         dtype: str | None = None,
         sparse: bool | None = None,
         ragged: bool | None = None,
         batch_shape: Sequence[int | None] | None = None,
         name: str | None = None,
     ) -> None:
-        faults = list(_unsupported(batch_size, sparse, ragged))
-        if batch_shape is not None and shape is None:
-            batch, *shape = batch_shape or (None,)
-            faults += [Fault(BATCH, "batch_shape")] if batch is not None else []
+        faults = list(_unsupported(sparse, ragged))
+        if batch_shape is not None:
+            if shape is not None or batch_size is not None:
+                faults.append(Fault("it stands instead of shape and batch_size", "batch_shape"))
+            batch_size, *shape = batch_shape or (None,)
         self.shape = _parsed(SHAPE, [shape] if isinstance(shape, int) else shape, "shape", faults)
+        self.batch_size = _parsed(BATCH_SIZE, batch_size, "batch_size", faults)
         self.dtype = _parsed(DTYPE, dtype, "dtype", faults)
         self.name = INPUT_NAME if name is None else name
         message = name_fault(self.name)
@@ -56,16 +58,19 @@ class Input:
         if faults:
             raise SpecError(fault.at(layer="Input") for fault in faults)
 
+    @property
+    def batch_shape(self) -> tuple[int | None, ...]:
+        """The shape with the batch first."""
+        return (self.batch_size, *(self.shape or ()))
+
     def __repr__(self) -> str:
-        return f"Input(shape={self.shape}, dtype={self.dtype!r}, name={self.name!r})"
+        batch = "" if self.batch_size is None else f"batch_size={self.batch_size}, "
+        return f"Input(shape={self.shape}, {batch}dtype={self.dtype!r}, name={self.name!r})"
 
 
-def _unsupported(batch_size: Any, sparse: Any, ragged: Any) -> list[Fault]:
-    faults = [Fault(BATCH, "batch_size")] if batch_size is not None else []
-    for name, value in (("sparse", sparse), ("ragged", ragged)):
-        if value:
-            faults.append(Fault("only dense tensors are supported", name))
-    return faults
+def _unsupported(sparse: Any, ragged: Any) -> list[Fault]:
+    given = {"sparse": sparse, "ragged": ragged}
+    return [Fault("only dense tensors are supported", name) for name in given if given[name]]
 
 
 def _parsed(kind: Any, value: Any, argument: str, faults: list[Fault]) -> Any:

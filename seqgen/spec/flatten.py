@@ -82,7 +82,7 @@ def graph_of(model: "Chain") -> Model:
     _check_unique(leaves)
     entry = model.entry
     data_format = first_data_format(leaf.layer for leaf in leaves)
-    x = input_type(entry.shape or (), entry.dtype or dtype, data_format)
+    x = input_type(entry.shape or (), entry.dtype or dtype, data_format, entry.batch_size)
     if x.dtype in DTYPES and x.dtype != dtype:
         message = f"expected '{dtype}' as in the whole model, received '{x.dtype}'"
         raise SpecError(Fault(message, "dtype", "Input"))

@@ -1,12 +1,13 @@
 """Names of layers and models: which are allowed, and those that Keras gives by itself."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from seqgen.errors import Fault, SpecError
 from seqgen.layers.arguments import short
 from seqgen.layers.base import Layer
+from seqgen.layers.objects import auto_name
 
 if TYPE_CHECKING:
     from seqgen.spec.chain import Chain, Item
@@ -37,22 +38,13 @@ def check_name(name: object, label: str) -> None:
         raise SpecError(Fault(message, "name", label))
 
 
-def auto_name(base: str, counts: Counter[str], taken: Collection[str]) -> str:
-    """The next name of a class: `dense`, `dense_1` ...; one that is taken is left out."""
-    while True:
-        number = counts[base]
-        counts[base] += 1
-        name = f"{base}_{number}" if number else base
-        if name not in taken:
-            return name
-
-
-def _unnamed(item: "Item", home: "Chain") -> "Iterator[tuple[Item, Chain]]":
+def _unnamed(item: "Item", home: "Chain") -> "Iterator[tuple[Item, Chain | Inside]]":
     """What is to be named for an item that is added to `home`, each with the model around it.
 
     A model's own numbers hold until it becomes part of another one, whose numbers go on.
     """
     if isinstance(item, Layer):
+        yield from _parts(item, lambda part: part.name is None or part._local)
         if item.name is None:
             yield item, home
     elif not item.adopted:
@@ -61,12 +53,30 @@ def _unnamed(item: "Item", home: "Chain") -> "Iterator[tuple[Item, Chain]]":
             yield item, home
 
 
-def _numbered(model: "Chain") -> "Iterator[tuple[Item, Chain]]":
+def _numbered(model: "Chain") -> "Iterator[tuple[Item, Chain | Inside]]":
     for item in model.layers:
-        if not isinstance(item, Layer):
+        if isinstance(item, Layer):
+            yield from _parts(item, lambda part: part._auto)
+        else:
             yield from _numbered(item)
         if item._auto:
             yield item, model
+
+
+class Inside(NamedTuple):
+    """The names of the layers inside another."""
+
+    names: "dict[str, Item]"
+
+
+def _parts(layer: Layer, fresh: Callable[[Layer], bool]) -> "Iterator[tuple[Layer, Inside]]":
+    """The layers inside a layer, at any depth, that are to be named."""
+    named = {part.name: part for part in layer.parts if part.name and not fresh(part)}
+    home = Inside(named)
+    for part in layer.parts:
+        yield from _parts(part, fresh)
+        if fresh(part):
+            yield part, home
 
 
 def _claim(item: "Item", home: "Chain") -> None:
@@ -97,7 +107,7 @@ def name_all(items: "list[Item]", home: "Chain") -> None:
             del around.names[item.name or ""]
     for item, around in sorted(fresh, key=lambda pair: pair[0]._made):
         item.name = auto_name(item.auto_name, home.counts, around.names)
-        item._auto = True
+        item._auto, item._local = True, False
         around.names[item.name] = item
     for item in items:
         if not isinstance(item, Layer):

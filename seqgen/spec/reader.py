@@ -20,7 +20,7 @@ from seqgen.spec.writer import VERSION, first_argument
 
 MODEL_KEYS = ("name", "input", "dtype", "trainable", "layers")
 TOP_KEYS = ("seqgen", *MODEL_KEYS, "weights", "$schema")
-INPUT_KEYS = ("shape", "dtype", "name")
+INPUT_KEYS = ("shape", "batch_size", "dtype", "name")
 
 
 @functools.cache
@@ -266,17 +266,33 @@ class Reader:
             label += f" {short(name.value)}"
             if self._name(arguments, label) is None:
                 return None
-        return self._make(kind, arguments, label)
+        return self._make(kind, arguments, where, label)
 
-    def _make(self, kind: type[Layer], arguments: Located, label: str) -> Layer | None:
+    def _parts(self, item: Located, where: str) -> Any:
+        """An argument that is a layer, or a list of them; None for one in which there are faults.
+
+        What can be neither is returned as it is.
+        """
+        if isinstance(item.value, list):
+            return [self._parts(part, f"{where}[{i}]") for i, part in enumerate(item.value)]
+        return self._layer(item, where) if isinstance(item.value, (str, dict)) else item.plain
+
+    def _make(self, kind: type[Layer], arguments: Located, where: str, label: str) -> Layer | None:
         long = [key for key in arguments.value if len(key) > LONGEST_NAME]
         for key in long:
             line = arguments.value.pop(key).line
             self._faults.add(Fault("there is no such argument", key[:40] + "...", label), line)
+        given = arguments.plain
+        inside = [key for key, of in kind.kinds.items() if of.of_layers and given.get(key)]
+        for key in inside:
+            given[key] = self._parts(arguments.value[key], f"{where}.{key}")
+        noted = [key for key in inside if given[key] is None or _lacks(given[key])]
         try:
-            layer = kind.from_arguments(arguments.plain)
+            layer = kind.from_arguments(given)
         except SpecError as error:
             for fault in error.faults:
+                if fault.argument in noted:
+                    continue
                 line = arguments.value.get(fault.argument, arguments).line
                 self._faults.add(replace(fault, layer=label), line)
             return None
@@ -294,6 +310,11 @@ class Reader:
                 line = self._argument_line(item, "name")
                 self._faults.add(Fault(message, "name", f"{where} {layer.label}"), line)
             seen[layer.name] += 1
+
+
+def _lacks(parts: Any) -> bool:
+    """Whether a list of layers has one that could not be read."""
+    return isinstance(parts, list) and None in parts
 
 
 def _hint(error: Exception) -> str:

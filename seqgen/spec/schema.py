@@ -6,8 +6,8 @@ from typing import Any
 from seqgen.layers import all_layers
 from seqgen.layers.arguments import BOOLEAN, DTYPE, JsonSchema
 from seqgen.layers.base import Layer
+from seqgen.spec.entry import BATCH_SIZE, MOST_AXES, SHAPE
 from seqgen.spec.entry import DTYPE as INPUT_DTYPE
-from seqgen.spec.entry import MOST_AXES, SHAPE
 from seqgen.spec.names import LONGEST_NAME
 from seqgen.spec.writer import VERSION, first_argument
 
@@ -46,7 +46,12 @@ def _layer(kind: type[Layer]) -> JsonSchema:
 
 def _input() -> JsonSchema:
     shape = {**SHAPE.schema(0), "maxItems": MOST_AXES}
-    keys = {"shape": shape, "dtype": INPUT_DTYPE.schema(0), "name": NAME}
+    keys = {
+        "shape": shape,
+        "batch_size": BATCH_SIZE.schema(0),
+        "dtype": INPUT_DTYPE.schema(0),
+        "name": NAME,
+    }
     return {"anyOf": [_object(keys, ["shape"]), shape]}
 
 

@@ -11,7 +11,7 @@ from seqgen.ir.graph import Model
 from seqgen.layers.arguments import DTYPE, near_miss, short
 from seqgen.layers.state import Variable
 from seqgen.spec.chain import Item
-from seqgen.spec.flatten import flatten, graph_of
+from seqgen.spec.flatten import graph_of
 from seqgen.spec.stack import Stack
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Sequential(Stack):
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """Shape of the input, the batch included."""
-        return (None, *(self.entry.shape or ()))
+        return self.entry.batch_shape
 
     @property
     def output_shape(self) -> tuple[int | None, ...]:
@@ -121,14 +121,9 @@ class Sequential(Stack):
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         """Shape of the output for a shape of the input, both with the batch."""
-        from seqgen.ir.build import first_data_format, input_type
-
-        data_format = first_data_format(leaf.layer for leaf in flatten(self))
-        x = input_type(tuple(input_shape)[1:], self.dtype or "float32", data_format)
-        probe = Sequential.from_dict(
-            {**self.to_dict(), "input": {"shape": list(x.keras_shape[1:])}}
-        )
-        return probe.output_shape
+        batch_size, *sizes = input_shape
+        entry = {"shape": sizes, "batch_size": batch_size}
+        return Sequential.from_dict({**self.to_dict(), "input": entry}).output_shape
 
     def graph(self) -> Model:
         """The typed graph, with copies of the layers.
@@ -215,8 +210,13 @@ class Sequential(Stack):
 
         x = np.asarray(inputs)
         if not self.built:
-            self.build(x.shape)
+            self.build_on(x.shape)
         return evaluate(self, x)
+
+    def reset_states(self) -> None:
+        """Let layers that go on with a batch where the one before ended begin anew."""
+        if self._session is not None:
+            self._session.reset_states()
 
     # Text and files
 

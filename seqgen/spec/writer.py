@@ -18,16 +18,21 @@ Plain = Any
 VERSION = 1
 
 
-def plain(value: Any) -> Plain:
-    """A value of an argument as a file holds it."""
+def plain(value: Any, needed: set[int]) -> Plain:
+    """A value of an argument as a file holds it.
+
+    Args:
+        value: The value.
+        needed: Identities of the layers whose names are to be written.
+    """
     if isinstance(value, Named):
-        arguments = {name: plain(item) for name, item in value.arguments}
+        arguments = {name: plain(item, needed) for name, item in value.arguments}
         return {value.name: arguments} if arguments else value.name
     if isinstance(value, Layer):
-        return layer_item(value, value.name)
+        return layer_item(value, needed)
     if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
-    return {k: plain(v) for k, v in value.items()} if isinstance(value, dict) else value
+        return [plain(item, needed) for item in value]
+    return {k: plain(v, needed) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def first_argument(kind: type[Layer]) -> str | None:
@@ -36,28 +41,27 @@ def first_argument(kind: type[Layer]) -> str | None:
     return next((field.name for field in fields if not field.kw_only), None)
 
 
-def layer_item(layer: Layer, name: str | None) -> Plain:
-    """A layer as an item of a spec; a name of None is left to the reader."""
+def layer_item(layer: Layer, needed: set[int]) -> Plain:
+    """A layer as an item of a spec."""
     kind = type(layer)
-    given = {key: plain(kind.kinds[key].brief(v)) for key, v in layer.arguments().items()}
+    given = {key: plain(kind.kinds[key].brief(v), needed) for key, v in layer.arguments().items()}
     if kind.__name__.startswith("SpatialDropout"):
         # Keras does not take the argument, and there is nothing to train.
         given.pop("trainable", None)
-    if name is not None:
-        given["name"] = name
+    if id(layer) in needed:
+        given["name"] = layer.name
     if not given:
-        return kind.__name__
+        return layer.keras_name
     (key, value), *more = given.items()
     short = not more and key == first_argument(kind) and value is not None
-    return {kind.__name__: value if short and not isinstance(value, dict) else given}
+    return {layer.keras_name: value if short and not isinstance(value, dict) else given}
 
 
-def _in_reading_order(model: "Chain") -> "Iterator[tuple[Item, Chain | None]]":
-    """Everything that has a name in the order in which a reader makes it, with its model."""
-    for item in model.layers:
-        if not isinstance(item, Layer):
-            yield from _in_reading_order(item)
-        yield item, model
+def _in_reading_order(home: "Item") -> "Iterator[tuple[Item, Item | None]]":
+    """Everything that has a name in the order in which a reader makes it, with what is around."""
+    for item in home.parts if isinstance(home, Layer) else home.layers:
+        yield from _in_reading_order(item)
+        yield item, home
 
 
 def needed_names(model: "Chain") -> set[int]:
@@ -86,6 +90,8 @@ def _entry(model: "Chain") -> dict[str, Plain]:
     if entry is None or entry.shape is None:
         return {}
     said: dict[str, Plain] = {"shape": list(entry.shape)}
+    if entry.batch_size is not None:
+        said["batch_size"] = entry.batch_size
     if entry.dtype is not None and entry.dtype != (model.dtype or "float32"):
         said["dtype"] = entry.dtype
     if entry.name != INPUT_NAME:
@@ -106,7 +112,7 @@ def _model_dict(model: "Chain", needed: set[int]) -> dict[str, Plain]:
 
 def _item(layer: "Item", needed: set[int]) -> Plain:
     if isinstance(layer, Layer):
-        return layer_item(layer, layer.name if id(layer) in needed else None)
+        return layer_item(layer, needed)
     return {"Sequential": _model_dict(layer, needed)}
 
 

@@ -33,6 +33,36 @@ def open_sizes(keras: Any) -> Any:
     )
 
 
+def fixed_batch(keras: Any) -> Any:
+    layers = keras.layers
+    inner = keras.Sequential([layers.Reshape((-1, 6)), layers.Dense(2)], name="inner")
+    return keras.Sequential(
+        [
+            keras.Input((10, 3), batch_size=4),
+            layers.Conv1D(8, 3, padding="same"),
+            layers.EinsumDense("abc,cd->abd", output_shape=(10, 6)),
+            inner,
+            layers.Flatten(),
+            layers.RepeatVector(2),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(2),
+        ]
+    )
+
+
+def fixed_batch_late(keras: Any) -> Any:
+    layers = keras.layers
+    model = keras.Sequential([layers.Conv1D(3, 2), layers.MaxPooling1D(2)])
+    model.build((4, None, 3))
+    return model
+
+
+def fixed_batch_of_base(keras: Any) -> Any:
+    layers = keras.layers
+    base = keras.Sequential([keras.Input(batch_shape=(4, None, 3)), layers.Dense(4)], name="base")
+    return keras.Sequential([base, layers.Dense(2)])
+
+
 def nested(keras: Any) -> Any:
     layers = keras.layers
     return keras.Sequential(
@@ -157,9 +187,60 @@ def many_kinds(keras: Any) -> Any:
     )
 
 
+def recurrent(keras: Any) -> Any:
+    layers = keras.layers
+    back = layers.LSTM(3, return_sequences=True, go_backwards=True)
+    both = layers.GRU(3, return_sequences=True)
+    return keras.Sequential(
+        [
+            keras.Input((None, 4)),
+            layers.Masking(),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.Bidirectional(both, merge_mode="sum", backward_layer=back),
+            layers.RNN([layers.LSTMCell(2), layers.GRUCell(3)], return_sequences=True),
+            layers.RNN(layers.GRUCell(2, name="own"), return_sequences=True),
+            layers.RNN([layers.LSTMCell(2), layers.LSTMCell(3)]),
+        ]
+    )
+
+
+def within_steps(keras: Any) -> Any:
+    layers = keras.layers
+    first = layers.Dense(3)
+    inner = keras.Sequential([layers.Dense(2), layers.Dense(2, name="named")])
+    each = keras.Sequential([layers.Conv1D(3, 2), layers.Flatten(), inner, layers.Dense(2)])
+    return keras.Sequential(
+        [
+            keras.Input((5, 6, 4)),
+            layers.TimeDistributed(each),
+            layers.TimeDistributed(first),
+            layers.TimeDistributed(layers.BatchNormalization(trainable=False)),
+            layers.Dense(3),
+            layers.LSTM(2, trainable=False),
+        ]
+    )
+
+
+def moving_pictures(keras: Any) -> Any:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((3, 6, 6, 2)),
+            layers.ConvLSTM2D(3, 2, return_sequences=True),
+            layers.TimeDistributed(layers.Conv2D(2, 2)),
+            layers.TimeDistributed(layers.TimeDistributed(layers.SimpleRNN(3))),
+            layers.TimeDistributed(layers.Bidirectional(layers.GRU(2))),
+            layers.Bidirectional(layers.LSTM(2, name="forward_one")),
+        ]
+    )
+
+
 MODELS: list[Make] = [
     plain,
     open_sizes,
+    fixed_batch,
+    fixed_batch_late,
+    fixed_batch_of_base,
     nested,
     nested_by_add,
     base_first,
@@ -172,4 +253,7 @@ MODELS: list[Make] = [
     typed,
     large,
     many_kinds,
+    recurrent,
+    within_steps,
+    moving_pictures,
 ]

@@ -24,14 +24,16 @@ WRITERS = {
 
 
 def described(item: Any) -> Any:
-    """Everything that a spec says of a layer or a model."""
+    """Everything that a spec says of a layer or a model, or of an argument."""
+    if isinstance(item, tuple):
+        return [described(each) for each in item]
     if isinstance(item, Layer):
-        arguments = {
-            name: described(value) if isinstance(value, Layer) else value
-            for name, value in item.arguments().items()
-        }
+        arguments = {name: described(value) for name, value in item.arguments().items()}
         return type(item).__name__, item.name, arguments
-    entry = item.declared and (item.declared.shape, item.declared.dtype, item.declared.name)
+    if not isinstance(item, seqgen.Sequential):
+        return item
+    entry = item.declared
+    entry = entry and (entry.batch_shape, entry.dtype, entry.name)
     return item.name, item.dtype, item.trainable, entry, [described(each) for each in item.layers]
 
 
@@ -49,9 +51,11 @@ def assert_exact(model: Any) -> None:
 
 @pytest.mark.parametrize("kind", sorted(LAYERS))
 def test_every_layer_with_its_arguments(kind: str) -> None:
-    for shape, arguments, *_ in CASES[kind]:
+    for shape, arguments, *how in CASES[kind]:
         for name in (None, "its name"):
             layer = LAYERS[kind].from_arguments({**arguments, "name": name})
+            if how == ["cell"]:
+                shape, layer = (None, shape[-1]), layers.RNN(layer)
             assert_exact(seqgen.Sequential([seqgen.Input(shape), layer]))
 
 

@@ -51,12 +51,14 @@ def in_small_letters(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", sorted(LAYERS))
 def test_every_layer(kind: str) -> None:
-    for shape, arguments, *_ in CASES[kind]:
+    for shape, arguments, *how in CASES[kind]:
         layer = LAYERS[kind].from_arguments(arguments)
         if isinstance(arguments.get("padding", ""), str):
             arguments = in_small_letters(arguments)
         long = {"seqgen": 1, "input": shape, "layers": [{kind: arguments}]}
         VALIDATOR.validate(long)
+        if how == ["cell"]:
+            shape, layer = (None, shape[-1]), seqgen.layers.RNN(layer)
         VALIDATOR.validate(seqgen.Sequential([seqgen.Input(shape), layer]).to_dict())
         assert not VALIDATOR.is_valid({**long, "layers": [{kind: {**arguments, "nonsense": 1}}]})
 
