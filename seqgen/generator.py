@@ -110,6 +110,16 @@ def _ports(lowered: Model, names: Iterable[str]) -> list[dict[str, Any]]:
     return [port(lowered.by_name[name]) for name in names]
 
 
+def _states(target: Target, lowered: Model) -> tuple[list[Any], list[Any]]:
+    """The manifest's description of the states that go in and come out besides."""
+    known = [
+        ({"name": name, "shape": list(shape), "dtype": lowered.dtype, "layout": None, "perm": None})
+        for pair in target.states(lowered)
+        for name, shape in ((pair[0], pair[2]), (pair[1], pair[2]))
+    ]
+    return known[::2], known[1::2]
+
+
 def version() -> str:
     """Version of the installed seqgen."""
     return metadata.version("seqgen")
@@ -120,12 +130,14 @@ def generate_programs(model: Model, options: Options, spec_text: str) -> Manifes
     files: dict[str, str] = {}
     targets: dict[str, Any] = {}
     for name in options.targets:
-        made = program(model, target_named(name), options)
+        target = target_named(name)
+        made = program(model, target, options)
         files |= made.texts
+        states_in, states_out = _states(target, made.lowered)
         targets[name] = {
             "files": sorted(made.texts),
-            "inputs": _ports(made.lowered, made.lowered.inputs),
-            "outputs": _ports(made.lowered, made.lowered.outputs),
+            "inputs": _ports(made.lowered, made.lowered.inputs) + states_in,
+            "outputs": _ports(made.lowered, made.lowered.outputs) + states_out,
             "weights": made.weight_names,
         }
     content = {

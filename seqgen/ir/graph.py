@@ -13,9 +13,13 @@ Pads = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Op:
-    """A step that no layer of the spec says, only a target: passes put it in."""
+    """A step that no layer of the spec says, only a target: passes put it in.
+
+    Its layout is that of a layer, or `ahead`: what the step that reads it wants.
+    """
 
     family = "ops"
+    layout = "ahead"
 
     @property
     def trainable(self) -> bool:
@@ -98,6 +102,9 @@ class Node:
         columns: How the output's features are ordered, if not as in the spec.
         wrapper: The layer of the spec around this one, if it has a part in training only.
         state: The variables of the wrapper.
+        mask: Name of the layer whose mask holds for the output; None if there is none.
+        variable: What a program calls the output, if it stands beside the main line.
+        packed: Name of the mask by which the steps of the output stand at the front, if they do.
     """
 
     name: str
@@ -114,11 +121,19 @@ class Node:
     columns: Order | None = None
     wrapper: Layer | None = None
     state: tuple[Weight, ...] = ()
+    mask: str | None = None
+    variable: str = ""
+    packed: str | None = None
 
     @property
     def kind(self) -> str:
-        """Class name of the layer, which is also the name of its macros."""
-        return type(self.layer).__name__
+        """Class name of the layer, or what an op says, which is also the name of its macros."""
+        return getattr(self.layer, "kind", "") or type(self.layer).__name__
+
+    @property
+    def row(self) -> str:
+        """Which rows of a target's table of weights are the node's: those of its kind."""
+        return getattr(self.layer, "row", self.kind)
 
     @property
     def scope(self) -> tuple[str, ...]:

@@ -25,6 +25,6 @@ def explicit_casts(model: Model) -> Model:
             return None
         name = f"{node.name}.cast"
         step = Node(name, Cast(dtype), node.inputs, replace(source.type, dtype=dtype), node.source)
-        return [step, replace(node, inputs=(name,))]
+        return [step, replace(node, inputs=(name, *node.inputs[1:]))]
 
     return model.rewrite(cast)

@@ -19,11 +19,9 @@ def with_dtype(model: Model, dtype: str) -> Model:
 
 
 def typed_layer(layer: Layer, dtype: str) -> Layer:
-    """The layer with its dtype said, and that of a layer inside, which Keras asks on its own."""
-    inner = getattr(layer, "layer", None)
-    if inner is not None:
-        layer = replace(layer, layer=typed_layer(inner, dtype))
-    return layer if layer.dtype else replace(layer, dtype=dtype)
+    """The layer with its dtype said, and that of all layers inside, which Keras asks each."""
+    layer = layer.with_parts(lambda part: typed_layer(part, dtype))
+    return replace(layer, dtype=dtype) if "dtype" in layer.kinds and not layer.dtype else layer
 
 
 def spell_dtype(model: Model) -> Model:

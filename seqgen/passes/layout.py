@@ -16,13 +16,12 @@ def identity(rank: int) -> Permutation:
 
 def wanted(node: Node, rank: int) -> Permutation | None:
     """The layout that a node wants its input of `rank` axes in; None if it takes any."""
-    if isinstance(node.layer, Op):
-        # Pads stand in front of the layer whose padding they are.
-        return None
-    if node.layer.layout == "channels_first" and rank > 2:
-        channel_axis = node.layer.channel_axis(rank) % rank
-        return channels_first_perm(rank, channel_axis)
-    return identity(rank) if node.layer.layout == "spec" else None
+    layer = node.layer
+    if layer.layout == "channels_first" and rank > 2:
+        return channels_first_perm(rank, layer.channel_axis(rank) % rank, layer.leading)
+    if layer.layout == "time_first":
+        return (1, 0, *range(2, rank))
+    return identity(rank) if layer.layout == "spec" else None
 
 
 def entry_layout(model: Model, entry: Node) -> Permutation:
@@ -33,14 +32,30 @@ def entry_layout(model: Model, entry: Node) -> Permutation:
         node = reached.pop(0)
         rank = entry.type.rank
         perm = wanted(node, rank)
+        if node.layer.layout == "within_time" and node.type.rank < rank:
+            inner = entry_layout(model, node)
+            perm = None if inner == identity(node.type.rank) else across_time(inner, rank)
         if perm is None and getattr(node.layer, "entry", "") == "channels_first":
             perm = channels_first_perm(rank, node.layer.channel_axis(rank))
         if perm is not None:
-            return perm
+            # Callers give batches, also where the first layer would rather have steps first.
+            return perm if perm[0] == 0 else identity(rank)
         if node.name not in seen and node.type.rank == rank:
             seen.add(node.name)
             reached.extend(readers[node.name])
     return identity(entry.type.rank)
+
+
+def across_time(perm: Permutation, rank: int) -> Permutation:
+    """The layout with the steps merged into the samples, or split from them, that stays the same.
+
+    Steps are the axis behind the samples of the tensor with more axes.
+    """
+    if perm[0] == 0 and len(perm) < rank:
+        return (0, 1, *(axis + 1 for axis in perm[1:]))
+    if perm[:2] == (0, 1):
+        return (0, *(axis - 1 for axis in perm[2:]))
+    return identity(rank)
 
 
 class _Placement:
@@ -64,20 +79,45 @@ class _Placement:
             native = self._layout == "native"
             self._put(node, entry_layout(self._model, node) if native else identity(rank))
             return
-        inputs = tuple(self._laid_out(name, node) for name in node.inputs)
-        perm, layer = self._perms[inputs[0]], node.layer
-        layout = getattr(layer, "layout", "any")
-        if not isinstance(layer, Op) and layout == "any":
+        first, *more = node.inputs
+        first = self._laid_out(first, node, self._wanted(node, first))
+        perm, layer = self._perms[first], node.layer
+        if not isinstance(layer, Op) and layer.layout == "any":
             layer = layer.relayout(perm)
-        keeps = len(perm) == rank and layout != "spec"
-        self._put(replace(node, layer=layer, inputs=inputs), perm if keeps else identity(rank))
+        inputs = (first, *(self._laid_out(name, node, self._beside(name, perm)) for name in more))
+        placed = replace(node, layer=layer, inputs=inputs)
+        last_step = len(perm) > rank and getattr(layer, "leading", 1) == 2
+        if layer.layout == "within_time" or last_step:
+            self._put(placed, across_time(perm, rank))
+            return
+        keeps = len(perm) == rank and layer.layout != "spec"
+        self._put(placed, perm if keeps else identity(rank))
 
-    def _laid_out(self, name: str, reader: Node) -> str:
-        """The name of a tensor in the layout that its reader wants."""
+    def _wanted(self, node: Node, name: str) -> Permutation:
+        """The layout that a node wants its first input in."""
+        rank = self._model.by_name[name].type.rank
+        layout = node.layer.layout
+        if layout in ("ahead", "within_time") and self._readers[node.name]:
+            # What stands in front of a layer takes the layout that the layer wants.
+            want = wanted(self._readers[node.name][0], node.type.rank)
+        else:
+            want = wanted(node, rank)
+        if layout == "within_time":
+            return across_time(want, rank) if want else self._batch_first(name)
+        return want or self._perms[name]
+
+    def _batch_first(self, name: str) -> Permutation:
+        perm = self._perms[name]
+        return perm if perm[0] == 0 else identity(len(perm))
+
+    def _beside(self, name: str, perm: Permutation) -> Permutation:
+        """The layout of a further input: that of the first if it has the same axes."""
+        rank = self._model.by_name[name].type.rank
+        return perm if len(perm) == rank else self._perms[name]
+
+    def _laid_out(self, name: str, reader: Node, want: Permutation) -> str:
+        """The name of a tensor in a layout, behind a transpose if it has another one."""
         source = self._model.by_name[name]
-        # What stands in front of a layer takes the layout that the layer wants.
-        asking = self._readers[reader.name][0] if isinstance(reader.layer, Op) else reader
-        want = wanted(asking, source.type.rank) or self._perms[reader.inputs[0]]
         if self._perms[name] == want:
             return name
         step = Transpose(compose(inverse(self._perms[name]), want))
@@ -98,15 +138,17 @@ def choose_layout(model: Model, layout: str) -> Model:
     for node in model.nodes:
         placement.place(node)
     placed = replace(model, nodes=tuple(placement.nodes))
-    return outputs_as_in_spec(placed) if layout == "spec" else placed
+    return outputs_as_in_spec(placed, every=layout == "spec")
 
 
-def outputs_as_in_spec(model: Model) -> Model:
-    """Transpose the outputs back to the order of the spec."""
+def outputs_as_in_spec(model: Model, every: bool) -> Model:
+    """Transpose the outputs back to the order of the spec: all, or those without batches first."""
 
     def back(node: Node) -> list[Node] | None:
         rank = node.type.rank
         if node.name not in model.outputs or node.perm == identity(rank):
+            return None
+        if not every and node.perm[0] == 0:
             return None
         inner = replace(node, name=f"{node.name}.native")
         step = Transpose(inverse(node.perm))

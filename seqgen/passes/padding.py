@@ -2,9 +2,11 @@
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 from seqgen.ir.graph import Model, Node, Op, Pad, Pads, SamePad
-from seqgen.ir.types import Dim
+from seqgen.ir.sequences import BothWays, Loop
+from seqgen.ir.types import Dim, TensorType
 from seqgen.layers.pooling import _Pooling
 from seqgen.layers.spatial import _Windowed
 
@@ -29,20 +31,23 @@ def same_pads(size: Dim | None, span: int, stride: int) -> tuple[int, int] | Non
     return total // 2, total - total // 2
 
 
+def amounts(layer: _Windowed, x: TensorType) -> Pads | Literal["dynamic"]:
+    """The amounts by which a convolution or pooling pads an input."""
+    if layer.padding == "valid":
+        return ((0, 0),) * layer.rank
+    if layer.padding == "causal":
+        return ((spans(layer)[0] - 1, 0),)
+    found = tuple(map(same_pads, layer.spatial_sizes(x), spans(layer), layer.strides))
+    return "dynamic" if None in found else found
+
+
 def explicit_padding(model: Model) -> Model:
     """Put the amounts of every convolution's and pooling's padding on its node."""
 
     def pads(node: Node) -> list[Node] | None:
-        layer = node.layer
-        if not isinstance(layer, _Windowed) or not hasattr(layer, "padding"):
+        if not isinstance(node.layer, _Windowed) or not hasattr(node.layer, "padding"):
             return None
-        if layer.padding == "valid":
-            return [replace(node, pads=((0, 0),) * layer.rank)]
-        if layer.padding == "causal":
-            return [replace(node, pads=((spans(layer)[0] - 1, 0),))]
-        sizes = layer.spatial_sizes(model.input_of(node).type)
-        amounts = tuple(map(same_pads, sizes, spans(layer), layer.strides))
-        return [replace(node, pads="dynamic" if None in amounts else amounts)]
+        return [replace(node, pads=amounts(node.layer, model.input_of(node).type))]
 
     return model.rewrite(pads)
 
@@ -75,6 +80,18 @@ def padded(model: Model, node: Node) -> list[Node]:
     return [before, replace(node, inputs=(before.name,), pads=((0, 0),) * layer.rank)]
 
 
+def _padded_steps(model: Model, node: Node) -> list[Node]:
+    """A loop over images without padding, behind a node that pads the images of all steps."""
+    source = model.input_of(node).type
+    sizes, first = list(source.shape), 3 if node.layer.channel_axis(source.rank) == 2 else 2
+    for axis, (before, after) in enumerate(node.pads, first):
+        sizes[axis] += before + after
+    kind = replace(source, shape=tuple(sizes))
+    pad = Node(f"{node.name}.pad", Pad(node.pads), node.inputs[:1], kind, node.source)
+    none = ((0, 0),) * len(node.pads)
+    return [pad, replace(node, inputs=(pad.name, *node.inputs[1:]), pads=none)]
+
+
 def pad_outside(model: Model) -> Model:
     """Give padding that an operator with one amount per axis cannot say a node of its own.
 
@@ -83,6 +100,9 @@ def pad_outside(model: Model) -> Model:
     """
 
     def outside(node: Node) -> list[Node] | None:
+        if isinstance(node.layer, Loop | BothWays):
+            asymmetric = node.pads is not None and not is_symmetric(node.pads)
+            return _padded_steps(model, node) if asymmetric else None
         if not isinstance(node.layer, _Windowed) or node.pads is None:
             return None
         if node.pads == "dynamic":

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from seqgen.ir.graph import Model, Node
+from seqgen.layers.base import Layer
 from seqgen.layers.normalization import SpectralNormalization
 
 
@@ -37,13 +38,19 @@ def unwrap_spectral(model: Model) -> Model:
     return model.rewrite(unwrapped)
 
 
+def _frozen(layer: Layer, trainable: bool) -> Layer:
+    """The layer with all layers inside frozen that stand in a frozen one."""
+    trainable = trainable and bool(layer.trainable)
+    layer = layer.with_parts(lambda part: _frozen(part, trainable))
+    return layer if trainable or "trainable" not in layer.kinds else replace(layer, trainable=False)
+
+
 def freeze_wrapped(model: Model) -> Model:
-    """Say of a layer in a frozen wrapper that it is frozen too: Keras's constructor does not."""
+    """Say of layers in a frozen one that they are frozen too: Keras's constructors do not."""
 
     def frozen(node: Node) -> list[Node] | None:
-        layer = node.layer
-        if not isinstance(layer, SpectralNormalization) or node.trainable:
+        if not isinstance(node.layer, Layer) or not node.layer.parts:
             return None
-        return [replace(node, layer=replace(layer, layer=replace(layer.layer, trainable=False)))]
+        return [replace(node, layer=_frozen(node.layer, node.trainable))]
 
     return model.rewrite(frozen)

@@ -1,9 +1,11 @@
 """What a target is: data. Which passes run, where weights go, what it refuses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Node, Order
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from seqgen.render import Macros
 
 Pass = Callable[[Model], Model]
+# What is done to an array, and the numbers that say how.
+Action = tuple[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Row:
     """Where a target keeps a variable, and how it lies there.
 
     Attributes:
-        name: The target's name of it.
+        name: The target's name of it; several where each row of it has one of its own there.
         perm: Which axis of the Keras array stands at each place, None if all stay; or gives that,
             from the node.
         shape: Gives the final shape where axes are merged or split, from the node.
@@ -29,13 +33,16 @@ class Row:
             `out` for features of the input and the output.
         follows_layout: The array has the axes of the layer's input without the batch, and lies
             as the input does.
+        gates: Which of the gates, side by side on the last axis, stands at each place; empty if
+            all stay.
     """
 
-    name: str
+    name: str | tuple[str, ...]
     perm: Permutation | Callable[[Node], Permutation] | None = None
     shape: Callable[[Node], tuple[int, ...]] | None = None
     axes: tuple[str, ...] = ()
     follows_layout: bool = False
+    gates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,44 @@ class Move:
     Attributes:
         weight: The variable.
         name: The target's name of it, below the module.
-        steps: What is done to the Keras array, in order: (`reshape`, sizes) or
-            (`transpose`, permutation).
+        steps: What is done to the Keras array, in order: (`reshape`, sizes), (`transpose`,
+            permutation), (`row`, which) or (`take`, axis and places).
+        last: Whether no other move takes the same variable after this one.
     """
 
     weight: Weight
     name: str
-    steps: tuple[tuple[str, tuple[int, ...]], ...]
+    steps: tuple[Action, ...]
+    last: bool = True
+
+    @property
+    def regates(self) -> bool:
+        """Whether gates change places on the way."""
+        return any(step == "take" for step, _ in self.steps)
+
+    def apply(self, array: np.ndarray) -> np.ndarray:
+        """The variable as the target has it."""
+        for step, numbers in self.steps:
+            if step == "take":
+                axis, *places = numbers
+                array = array.take(places, axis)
+            else:
+                array = array[numbers[0]] if step == "row" else getattr(array, step)(numbers)
+        return array
+
+    def spell(self, transpose: str) -> str:
+        """The steps as source code behind an array, with the framework's word for a transpose."""
+        words = {"transpose": transpose, "reshape": "reshape"}
+        text = ""
+        for step, numbers in self.steps:
+            if step == "take":
+                axis, *places = numbers
+                text += f"[{':, ' * axis}{places}]"
+            elif step == "row":
+                text += f"[{numbers[0]}]"
+            else:
+                text += f".{words[step]}({', '.join(map(str, numbers))})"
+        return text
 
 
 @dataclass(frozen=True)
@@ -70,6 +108,9 @@ class Target:
         functions: What the macros call, by name.
         templates: The folder with the templates of a target of another package.
         page: Makes what the page of the program is given, from the lowered model.
+        prepare: Passes that run before the limits are asked: they unfold what holds layers within.
+        states: What programs take and give besides inputs and outputs, from the lowered model: the
+            names on both sides and the shape.
     """
 
     name: str
@@ -82,6 +123,8 @@ class Target:
     templates: Path | None = None
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     page: Callable[["Target", Model, "Macros"], dict[str, Any]] = lambda *_: {}
+    prepare: tuple[Pass, ...] = ()
+    states: Callable[[Model], Iterable[tuple[str, str, tuple[int, ...]]]] = lambda _: ()
 
     def lower(self, model: Model, layout: str) -> Model:
         """The model as the target's templates spell it.
@@ -89,6 +132,8 @@ class Target:
         Raises:
             UnsupportedError: The target cannot say a layer of the model.
         """
+        for run in self.prepare:
+            model = run(model)
         for node in model.layers:
             reasons = (self.refuses.get(node.kind), *(limit(node) for limit in self.limits))
             for reason in filter(None, reasons):
@@ -99,11 +144,13 @@ class Target:
 
     def moves(self, model: Model, node: Node) -> list[Move]:
         """The way of each of a node's variables into the target."""
-        rows = self.weights.get(node.kind, {})
+        rows = self.weights.get(node.row, {})
         if node.wrapper:
             rows = {**rows, **self.weights[type(node.wrapper).__name__]}
         variables = node.weights + node.state
-        return [move(model, node, weight, rows[weight.name]) for weight in variables]
+        return [
+            made for weight in variables for made in moves(model, node, weight, rows[weight.name])
+        ]
 
 
 def _feature_axes(node: Node, row: Row, weight: Weight) -> tuple[list[int], list[list[int]]]:
@@ -131,20 +178,55 @@ def _layout_perm(node: Node, model: Model, weight: Weight) -> Permutation | None
     return tuple(axis - 1 for axis in perm[1:])
 
 
-def move(model: Model, node: Node, weight: Weight, row: Row) -> Move:
-    """The way of one variable, as reshapes and transposes of its Keras array."""
+def _regated(shape: tuple[int, ...], gates: tuple[int, ...]) -> Iterator[Action]:
+    """The steps that put the gates on the last axis in another order."""
+    if gates:
+        *axes, width = shape
+        yield "reshape", (*axes, len(gates), width // len(gates))
+        yield "take", (len(axes), *gates)
+        yield "reshape", shape
+
+
+def _shortened(steps: Iterable[Action]) -> tuple[Action, ...]:
+    """The steps without reshapes that the next one makes needless."""
+    kept: list[Action] = []
+    for step in steps:
+        if kept and kept[-1][0] == step[0] == "reshape":
+            kept.pop()
+        kept.append(step)
+    return tuple(kept)
+
+
+def moves(model: Model, node: Node, weight: Weight, row: Row) -> list[Move]:
+    """The ways of one variable into a target: one, or one for each of its rows."""
+    if isinstance(row.name, str):
+        return [Move(weight, row.name, _shortened(_steps(model, node, weight, row)))]
+    if len(weight.shape) == 1:
+        return [Move(weight, row.name[0], tuple(_regated(weight.shape, row.gates)))]
+    return [
+        Move(
+            weight,
+            name,
+            (("row", (i,)), *_regated(weight.shape[1:], row.gates)),
+            i == len(row.name) - 1,
+        )
+        for i, name in enumerate(row.name)
+    ]
+
+
+def _steps(model: Model, node: Node, weight: Weight, row: Row) -> Iterator[Action]:
+    """The reshapes and transposes of the Keras array of a variable."""
+    yield from _regated(weight.shape, row.gates)
     given = row.perm(node) if callable(row.perm) else row.perm
     perm = _layout_perm(node, model, weight) if row.follows_layout else given
     perm = perm or tuple(range(len(weight.shape)))
     sizes, groups = _feature_axes(node, row, weight)
-    steps: list[tuple[str, tuple[int, ...]]] = []
     final = tuple(weight.shape[axis] for axis in perm)
     if len(sizes) > len(weight.shape):
-        steps.append(("reshape", tuple(sizes)))
+        yield "reshape", tuple(sizes)
     flat = tuple(place for axis in perm for place in groups[axis])
     if flat != tuple(range(len(flat))):
-        steps.append(("transpose", flat))
+        yield "transpose", flat
     shape = row.shape(node) if row.shape else final
     if shape != final or len(sizes) > len(weight.shape):
-        steps.append(("reshape", shape))
-    return Move(weight, row.name, tuple(steps))
+        yield "reshape", shape

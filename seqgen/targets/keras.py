@@ -84,6 +84,8 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         if not layer.keras_path:
             return f"layers.{name}"
         module, _, name = layer.keras_path.partition(":")
+        if module == "keras":
+            return f"keras.{name}"
         imports[name] = module
         return name
 

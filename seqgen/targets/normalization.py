@@ -1,6 +1,6 @@
 """Normalization as targets have it: the axes, and parameters in a shape that broadcasts."""
 
-from seqgen.ir.graph import Node
+from seqgen.ir.graph import Model, Node
 from seqgen.layers.arguments import DTYPES
 from seqgen.layers.axes import positions
 from seqgen.targets.base import Row
@@ -26,6 +26,23 @@ def over_last_axes(node: Node) -> bool:
 def channel_shape(node: Node) -> tuple[int, ...]:
     """The shape in which a parameter of each channel broadcasts, the channels behind the batch."""
     return (node.weights[0].shape[0], *(1,) * (node.type.rank - 2))
+
+
+def masked_norms(model: Model) -> bool:
+    """Whether a BatchNormalization of the model takes a mask."""
+    return any(n.kind == "BatchNormalization" and len(n.inputs) > 1 for n in model.nodes)
+
+
+def masked_axis(node: Node) -> str | None:
+    """Why a target that trains cannot say a BatchNormalization of masked steps."""
+    last = node.type.rank - 1
+    if (
+        node.kind != "BatchNormalization"
+        or node.mask is None
+        or node.layer.axis % (last + 1) == last
+    ):
+        return None
+    return f"cannot say axis={node.layer.axis} of masked steps; normalize the last axis"
 
 
 def spectral_kernel(node: Node) -> tuple[str, int]:
@@ -75,6 +92,7 @@ ONNX_ROWS = {
     **rows("gamma", "beta"),
 }
 FUNCTIONS = {
+    "masked_norms": masked_norms,
     "normalized_axes": normalized_axes,
     "parameter_shape": parameter_shape,
     "over_last_axes": over_last_axes,

@@ -1,25 +1,30 @@
 """ONNX: channels first, padding before and after, kernels with the output channels first."""
 
+from functools import partial
 from typing import Any
 
 from seqgen.errors import UnsupportedError
 from seqgen.initializers import array_dtype
-from seqgen.ir.graph import Input, Model, Node
+from seqgen.ir.graph import Input, Model, Node, Pads
 from seqgen.naming import class_name
 from seqgen.passes.activations import split_activations
 from seqgen.passes.adaptive import place_windows
 from seqgen.passes.casts import explicit_casts
 from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
+from seqgen.passes.masks import masks_of_inference
 from seqgen.passes.noise import place_noise
+from seqgen.passes.packed import keep_packed
 from seqgen.passes.padding import explicit_padding, pad_dilated
 from seqgen.passes.permute import plain_flatten, transpose_permutes
+from seqgen.passes.recurrent import Style, lower_recurrent
 from seqgen.passes.separable import split_separable
 from seqgen.passes.spectral import unwrap_spectral
 from seqgen.passes.transposes import remove_transposes
 from seqgen.passes.unchanged import say_unchanged
+from seqgen.passes.wrappers import unwrap_time
 from seqgen.render import Macros
-from seqgen.targets import normalization, reshaping
+from seqgen.targets import normalization, recurrent, reshaping
 from seqgen.targets.activations import onnx_activation
 from seqgen.targets.base import Row, Target
 from seqgen.targets.constants import CONSTANTS, STATISTICS, slopes_shape
@@ -102,7 +107,12 @@ def padding(node: Node) -> Attributes:
     if node.pads == "dynamic":
         # The odd one goes after, as in Keras.
         return {"auto_pad": ("SAME_UPPER", "NOTSET")}
-    before, after = zip(*node.pads, strict=True)
+    return explicit(node.pads)
+
+
+def explicit(pads: Pads) -> Attributes:
+    """The attribute that says amounts of padding (before, after) of each axis."""
+    before, after = zip(*pads, strict=True)
     return {"pads": (before + after, (0,) * len(before + after))}
 
 
@@ -122,16 +132,22 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "class_name": class_name(model.name),
         "steps": [node for node in model.nodes if not isinstance(node.layer, Input)],
         "moves": moves,
+        "states": list(target.states(model)),
         "external": weights_size(model) > EMBEDDED_LIMIT,
         "weight_names": {move.weight.key: move.weight.key for move in moves},
     }
 
+
+STYLE = Style(recurrent.onnx_fuses, layout="time_first", takes_masks=False, trains=False)
 
 ONNX = Target(
     name="onnx",
     files={"model.py.j2": "onnx_model.py"},
     passes={
         name: (
+            masks_of_inference,
+            partial(lower_recurrent, style=STYLE),
+            keep_packed,
             unwrap_spectral,
             split_separable,
             split_activations,
@@ -158,23 +174,29 @@ ONNX = Target(
         **CONV,
         **DEPTHWISE,
         **normalization.ONNX_ROWS,
+        **recurrent.ONNX_ROWS,
     },
     limits=(
         onnx_activation,
         normalization.cast_by_spectral,
+        recurrent.unequal_in_half,
         reshaping.open_lanczos,
         reshaping.rounded_bicubic,
     ),
     functions={
         **CONSTANTS,
         **normalization.FUNCTIONS,
+        **recurrent.FUNCTIONS,
         **reshaping.FUNCTIONS,
         "ir_version": ir_version,
         "keywords": keywords,
         "padding": padding,
+        "explicit": explicit,
         "cropping": cropping,
         "elem_type": ELEM_TYPES.__getitem__,
     },
     rewrites=REWRITTEN | ADAPTIVE,
     page=page,
+    prepare=(unwrap_time,),
+    states=recurrent.kept_states,
 )

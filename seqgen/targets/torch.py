@@ -1,5 +1,6 @@
 """PyTorch: channels first, one amount of padding per axis, its own order of kernel axes."""
 
+from functools import partial
 from typing import Any
 
 from seqgen.ir.graph import Model, Node, Order
@@ -9,15 +10,18 @@ from seqgen.passes.casts import explicit_casts
 from seqgen.passes.ceil_mode import cover_open_pooling
 from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
+from seqgen.passes.masks import masks_of_training
 from seqgen.passes.noise import place_noise
 from seqgen.passes.padding import explicit_padding, pad_outside
 from seqgen.passes.permute import plain_flatten, transpose_permutes
+from seqgen.passes.recurrent import Style, lower_recurrent
 from seqgen.passes.separable import split_separable
 from seqgen.passes.spectral import unwrap_spectral
 from seqgen.passes.transposes import remove_transposes
 from seqgen.passes.unchanged import say_unchanged
+from seqgen.passes.wrappers import unwrap_time
 from seqgen.render import Macros, Source, templates_folder
-from seqgen.targets import noise, normalization, reshaping
+from seqgen.targets import noise, normalization, recurrent, reshaping
 from seqgen.targets.activations import torch_activation
 from seqgen.targets.base import Move, Row, Target
 from seqgen.targets.constants import (
@@ -80,11 +84,37 @@ def moves(target: Target, model: Model, main: Class) -> list[tuple[str, Move]]:
     return found
 
 
+class Values(Source):
+    """What a call takes, as the text of its arguments, and each on its own."""
+
+    each: tuple[str, ...]
+
+    def __new__(cls, each: tuple[str, ...]) -> "Values":  # noqa: D102
+        made = super().__new__(cls, ", ".join(each))
+        made.each = tuple(map(Source, each))
+        return made
+
+
 def features(size: int, order: Order | None) -> int | str:
     """A number of features; where they are a flattened tensor, as the product of its sizes."""
     if order is None:
         return size
     return Source(" * ".join(str(order.sizes[axis]) for axis in order.perm))
+
+
+def as_function(expression: str) -> str:
+    """A function of `x` as an expression: `torch.tanh` for `torch.tanh(x)`, a lambda for others."""
+    name, _, rest = expression.partition("(")
+    plain = rest == "x)" and all(part.isidentifier() for part in name.split("."))
+    return Source(name if plain else f"lambda x: {expression}")
+
+
+def weight_names(placed: list[tuple[str, Move]]) -> dict[str, str | list[str]]:
+    """The names of each variable by its key: one, or several where it is in parts."""
+    names: dict[str, list[str]] = {}
+    for name, move in placed:
+        names.setdefault(move.weight.key, []).append(name)
+    return {key: found if len(found) > 1 else found[0] for key, found in names.items()}
 
 
 def helper_names() -> set[str]:
@@ -111,13 +141,14 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         return Source(wrap(node, text).strip())
 
     def expression(cls: Class, step: Step) -> str:
+        values = Values(step.reads)
         if step.submodule:
-            return macros.any_layer(step.last, "x", step.submodule.attribute)
-        text = "x"
+            return macros.any_layer(step.last, values, step.submodule.attribute)
         for node in step.nodes:
             attribute = cls.names.get(node.name)
-            text = macros.spell(node, text, *([attribute] if attribute else []))
-        return text
+            text = macros.spell(node, values, *([attribute] if attribute else []))
+            values = Values((text,))
+        return values
 
     placed = moves(target, model, main)
     return {
@@ -125,15 +156,20 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "constructor": constructor,
         "expression": expression,
         "moves": placed,
-        "weight_names": {move.weight.key: name for name, move in placed},
+        "weight_names": weight_names(placed),
     }
 
+
+# torch.export takes no packed sequences, so that modules run over the kept steps by themselves.
+STYLE = Style(recurrent.torch_fuses, layout="spec", takes_masks=True, trains=True)
 
 TORCH = Target(
     name="torch",
     files={"model.py.j2": "torch_model.py"},
     passes={
         name: (
+            masks_of_training,
+            partial(lower_recurrent, style=STYLE),
             unwrap_spectral,
             split_separable,
             split_activations,
@@ -160,10 +196,13 @@ TORCH = Target(
         **CONV,
         **DEPTHWISE,
         **normalization.TORCH_ROWS,
+        **recurrent.TORCH_ROWS,
     },
     limits=(
         torch_activation,
         normalization.cast_by_spectral,
+        recurrent.unequal_in_half,
+        normalization.masked_axis,
         noise.endless_noise,
         reshaping.rounded_bicubic,
     ),
@@ -171,6 +210,8 @@ TORCH = Target(
         "features": features,
         "drops_channels": noise.drops_channels,
         **normalization.FUNCTIONS,
+        **recurrent.FUNCTIONS,
+        "as_function": as_function,
         **reshaping.FUNCTIONS,
         **CONSTANTS,
         "index": index,
@@ -181,4 +222,5 @@ TORCH = Target(
     },
     rewrites=REWRITTEN,
     page=page,
+    prepare=(unwrap_time,),
 )

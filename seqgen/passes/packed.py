@@ -1,0 +1,81 @@
+"""Steps that stand at the front may stay there until a layer looks at more than one of them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from seqgen.ir.graph import Model, Node, consumers
+from seqgen.ir.sequences import JoinHalves, KeptFirst, Spread
+from seqgen.layers.activation import ELU, Activation, LeakyReLU, ReLU
+from seqgen.layers.core import Dense, Identity
+from seqgen.layers.normalization import LayerNormalization
+from seqgen.layers.objects import AXIS_ACTIVATIONS, Named
+from seqgen.layers.regularization import (
+    ActivityRegularization,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+)
+from seqgen.passes.transposes import update
+
+# Layers that compute each step from that step alone, as far as their arguments let them.
+STEPWISE = (
+    ActivityRegularization,
+    Activation,
+    Dense,
+    Dropout,
+    ELU,
+    GaussianDropout,
+    GaussianNoise,
+    Identity,
+    JoinHalves,
+    LayerNormalization,
+    LeakyReLU,
+    ReLU,
+)
+
+
+def is_stepwise(node: Node) -> bool:
+    """Whether a node computes each step of a sequence from that step alone."""
+    layer = node.layer
+    activation: Named | None = getattr(layer, "activation", None)
+    over_axes = activation is not None and activation.name in AXIS_ACTIVATIONS
+    return (
+        isinstance(layer, STEPWISE)
+        and node.type.rank == 3
+        and getattr(layer, "noise_shape", None) is None
+        and getattr(layer, "axis", -1) in (-1, 2)
+        and (not over_axes or activation.kwargs.get("axis", -1) in (-1, 2))
+    )
+
+
+def _back(model: Model, kept: Node) -> Iterator[Node]:
+    """The nodes before one, as long as they see single steps and nothing else reads them."""
+    readers = consumers(model)
+    node = model.input_of(kept)
+    while len(readers[node.name]) == 1 and node.name not in model.outputs:
+        yield node
+        if not is_stepwise(node):
+            return
+        node = model.input_of(node)
+
+
+def keep_packed(model: Model) -> Model:
+    """Leave out the way back and forth between two layers that have the kept steps at the front.
+
+    It is left out where the masks are the same and all between sees one step at a time: after the
+    first of them the sequences are padded at the end, whatever the mask was.
+    """
+    changed: list[Node] = []
+    dropped: list[Node] = []
+    for kept in model.nodes:
+        if not isinstance(kept.layer, KeptFirst):
+            continue
+        *between, spread = list(_back(model, kept)) or [kept]
+        if not isinstance(spread.layer, Spread) or spread.inputs[1] != kept.inputs[1]:
+            continue
+        source = model.input_of(spread)
+        dropped += [kept, source]
+        # The layer's result is now what ran over the steps.
+        changed.append(replace(source, name=spread.name, mask=spread.mask))
+        changed += [replace(node, packed=kept.inputs[1]) for node in between]
+    return update(model, changed, dropped)

@@ -1,0 +1,127 @@
+"""A layer for each step becomes that layer on all steps of all samples at once."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from seqgen.ir.graph import Model, Node
+from seqgen.ir.sequences import MergeTime, SplitTime, Steps
+from seqgen.ir.types import TensorType
+from seqgen.layers.activation import ELU, Activation, LeakyReLU, ReLU
+from seqgen.layers.base import Layer, Weight
+from seqgen.layers.core import Dense, Identity
+from seqgen.layers.objects import AXIS_ACTIVATIONS
+from seqgen.layers.regularization import Dropout, GaussianDropout, GaussianNoise
+from seqgen.layers.wrappers import TimeDistributed, _Block
+
+# Layers that do to all steps at once what they do to each, as far as their arguments let them.
+ANY_RANK = (
+    Activation,
+    Dense,
+    Dropout,
+    ELU,
+    GaussianDropout,
+    GaussianNoise,
+    Identity,
+    LeakyReLU,
+    ReLU,
+)
+
+
+def _takes_any_rank(layer: Layer) -> bool:
+    activation = getattr(layer, "activation", None)
+    along = activation is not None and activation.name in AXIS_ACTIVATIONS
+    return (
+        isinstance(layer, ANY_RANK)
+        and getattr(layer, "noise_shape", None) is None
+        and (not along or activation.kwargs.get("axis", -1) == -1)
+    )
+
+
+def _within(weights: tuple[Weight, ...], name: str) -> tuple[Weight, ...]:
+    """The variables of a layer inside, with the names that they have there."""
+    prefix = f"{name}/"
+    return tuple(
+        replace(weight, name=weight.name.removeprefix(prefix))
+        for weight in weights
+        if weight.name.startswith(prefix)
+    )
+
+
+def _inside(block: _Block, before: Node, x: TensorType, path: str, around: Node) -> Iterator[Node]:
+    """The nodes of a Sequential inside a layer, whose variables `around` has.
+
+    Args:
+        block: The Sequential.
+        before: The node that it reads.
+        x: Type of its input.
+        path: Its place in the model.
+        around: A node with all its variables and whether they are trained.
+    """
+    mask = before.mask
+    for layer, kind, _, output in block.flow(x):
+        name = f"{path}/{layer.name}"
+        weights = _within(around.weights, layer.name)
+        made = layer.made_mask(kind) is not None
+        mask = name if made else mask if layer.passes_mask else None
+        trainable = around.trainable and bool(layer.trainable)
+        node = Node(name, layer, (before.name,), output, name, weights, trainable, mask=mask)
+        if isinstance(layer, _Block):
+            nodes = list(_inside(layer, before, kind, name, node))
+        else:
+            nodes = [node]
+        yield from nodes
+        before = nodes[-1]
+        mask = before.mask
+
+
+def _unwrapped(model: Model, node: Node) -> list[Node] | None:
+    """The nodes that stand for a layer of each step."""
+    if not isinstance(node.layer, TimeDistributed):
+        return None
+    source, inner = model.input_of(node), node.layer.inner
+    around = replace(
+        node,
+        weights=_within(node.weights, inner.name),
+        trainable=node.trainable and bool(inner.trainable),
+    )
+    if _takes_any_rank(inner):
+        return [replace(around, layer=replace(inner, name=node.layer.name))]
+    within = isinstance(inner, _Block)
+    place = f"{node.source}/{inner.name}" if within else node.source
+    step = node.layer.step_type(source.type)
+    # The mask of the input is merged as the input is; its own name says so.
+    merged, masked = f"{node.name}.merged", source.mask is not None and inner.uses_mask
+    before = Node(merged, MergeTime(), node.inputs, step, place, mask=merged if masked else None)
+    if within:
+        inside = list(_inside(inner, before, step, node.source, around))
+    else:
+        output = inner.output_type(step)
+        inside = [
+            replace(
+                around,
+                name=f"{node.name}.each",
+                layer=inner,
+                inputs=(merged,),
+                type=output,
+                mask=None,
+            )
+        ]
+    nodes, sizes = [before, *inside], ()
+    if not isinstance(node.type.shape[1], int):
+        kind = TensorType((2,), ("axes",), "int64")
+        nodes.insert(
+            0, Node(f"{node.name}.steps", Steps(), node.inputs, kind, place, variable="steps")
+        )
+        sizes = (nodes[0].name,)
+    split = replace(
+        node, layer=SplitTime(), inputs=(nodes[-1].name, *sizes), source=place, weights=()
+    )
+    return [*nodes, split]
+
+
+def unwrap_time(model: Model) -> Model:
+    """`TimeDistributed(Conv2D)` becomes `Conv2D`, with the steps taken for samples around it."""
+    while any(isinstance(node.layer, TimeDistributed) for node in model.nodes):
+        before = model
+        model = model.rewrite(lambda node, before=before: _unwrapped(before, node))
+    return model
