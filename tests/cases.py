@@ -39,6 +39,7 @@ def graph_of(case: dict[str, Any]) -> Model:
     for index, layer in enumerate(layers):
         layer.name = layer.name or f"{layer.auto_name}_{index}"
     dtype = case.get("dtype", "float32")
-    entry = input_type(case["input"], case.get("input_dtype", dtype), first_data_format(layers))
+    kind, data_format = case.get("input_dtype", dtype), first_data_format(layers)
+    entry = input_type(case["input"], kind, data_format, case.get("batch_size"))
     placed = [(layer.name, layer) for layer in layers]
     return build_chain(case["name"], "input_layer", entry, placed, dtype)

@@ -13,7 +13,6 @@ import pytest
 from seqgen.generator import Manifest, Options, generate_programs
 from seqgen.ir.graph import Model
 from seqgen.targets import TARGETS
-from seqgen.verify.rows import shaped
 from seqgen.weights import random_weights
 from tests.cases import graph_of
 
@@ -77,7 +76,7 @@ def as_in_torch(graph: Model, manifest: Manifest, values: dict[str, np.ndarray])
     lowered = TARGETS["torch"].lower(graph, "native")
     moves = [m for node in lowered.nodes for m in TARGETS["torch"].moves(lowered, node)]
     names = manifest.content["targets"]["torch"]["weights"]
-    return {names[m.weight.key]: shaped(values[m.weight.key], m.steps) for m in moves}
+    return {names[m.weight.key]: m.apply(values[m.weight.key]) for m in moves}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -138,7 +138,7 @@ class Bench:
         It computes on the CPU, whatever the programs compute on.
         """
         entry = self.graph.by_name[self.graph.inputs[0]].type
-        given = {"layers": plan.oracle_layers(self.graph), "shape": entry.keras_shape[1:]}
+        given = {"layers": plan.oracle_layers(self.graph), "shape": entry.keras_shape}
         return self.ask("keras", op, seed, device="cpu", **given, **more)
 
     def program(self, target: str, seed: int, op: str = "program", **more: Any) -> Answer:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from seqgen.ir.graph import Model, Node
+from seqgen.layers.within import within
 
 # Keras's TensorFlow back end makes tensors of Python numbers before it casts them (tf.cast), and
 # hands the slope of LeakyReLU over as an attribute of its operator, which is a float32. The
@@ -35,17 +36,19 @@ def numbers(values: Any) -> Iterator[float]:
 
 def held(node: Node) -> Iterator[float]:
     """The constants of a layer that the oracle holds in float32."""
-    for name in ROUNDED_ARGUMENTS.get(node.kind, ()):
-        yield from numbers(getattr(node.layer, name))
-    activation = getattr(node.layer, "activation", None)
-    if activation is not None:
-        defaults = ROUNDED_ACTIVATIONS.get(activation.name, {})
-        yield from numbers(tuple({**defaults, **activation.kwargs}[name] for name in defaults))
+    for layer in within(node.layer):
+        for name in ROUNDED_ARGUMENTS.get(type(layer).__name__, ()):
+            yield from numbers(getattr(layer, name))
+        for name in ("activation", "recurrent_activation"):
+            activation = getattr(layer, name, None)
+            defaults = ROUNDED_ACTIVATIONS.get(activation.name, {}) if activation else {}
+            yield from numbers(tuple({**defaults, **activation.kwargs}[key] for key in defaults))
 
 
 def computes_in_single(model: Model) -> bool:
     """Whether the oracle computes a layer in float32 in every dtype: tf.image.resize does."""
-    methods = {getattr(node.layer, "interpolation", "nearest") for node in model.layers}
+    layers = (layer for node in model.layers for layer in within(node.layer))
+    methods = {getattr(layer, "interpolation", "nearest") for layer in layers}
     return bool(methods - {"nearest"})
 
 

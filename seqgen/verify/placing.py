@@ -9,7 +9,7 @@ from seqgen.render import Rendering
 from seqgen.targets import target_named
 from seqgen.targets.modules import Class
 from seqgen.verify.bench import Answer, Bench
-from seqgen.verify.divergence import Value, expectations, first_divergence
+from seqgen.verify.divergence import Value, expectations, first_divergence, masks_of
 from seqgen.verify.pool import WorkerError
 
 
@@ -30,8 +30,15 @@ def statements(graph: Model, part: Class) -> Iterator[str]:
         yield step.last.name if step.last.name in graph.by_name else ""
 
 
+def spec_layer(graph: Model, source: str) -> str:
+    """The layer of the spec that a layer belongs to: itself, or the one that has it within."""
+    while source not in graph.by_name and "/" in source:
+        source = source.rpartition("/")[0]
+    return source
+
+
 def modules(part: Class, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Path of each submodule with the name of its layer."""
+    """Path of each submodule with where its layer stands."""
     for step in part.steps:
         if step.submodule:
             yield from modules(step.submodule, f"{prefix}{step.submodule.attribute}.")
@@ -69,13 +76,16 @@ def owners(bench: Bench, target: str) -> dict[str, str]:
     found = {node.name: node.name for node in bench.graph.layers}
     found |= {node.name.replace("/", "."): node.name for node in bench.graph.layers}
     for model in classes_of(bench, target)[-1:]:
-        found |= dict(modules(model))
+        found |= {path: spec_layer(bench.graph, source) for path, source in modules(model)}
     return found
 
 
 def owner(names: Mapping[str, str], variable: str) -> str | None:
     """The layer that a target's variable belongs to, by the name of what holds it."""
-    return names.get(re.split(r"[./](?=[^./]*$)", variable)[0])
+    path = variable
+    while path not in names and re.search("[./]", path):
+        path = re.split(r"[./](?=[^./]*$)", path)[0]
+    return names.get(path)
 
 
 def mentioned(order: Sequence[str], names: Mapping[str, str], evidence: str) -> int | None:
@@ -97,7 +107,8 @@ def blamed(
     expected = bench.oracle(seed, "oracle_trace", **more).arrays
     classes = [part.name for part in classes_of(bench, target)]
     traced = bench.program(target, seed, "trace", classes=classes, **more)
-    layers = expectations(bench.graph, bench.lowered(target), expected)
+    masks = masks_of(bench.graph, bench.inputs(seed)[index], expected)
+    layers = expectations(bench.graph, bench.lowered(target), expected, masks)
     order, names = [layer.name for layer in layers], owners(bench, target)
     found = [mentioned(order, names, text) for text in traced.said["evidence"]]
     if traced.said["loaded"]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from seqgen.ir.graph import Model
 from seqgen.targets import target_named
-from seqgen.verify import plan
+from seqgen.targets.base import Move
 from seqgen.verify.bench import Answer, Bench
 from seqgen.verify.compare import Difference, difference, tolerance, worst
 from seqgen.verify.placing import owner, owners, where
@@ -75,37 +75,36 @@ def inference_row(bench: Bench, target: str, expected: Mapping[int, Answer]) -> 
     return replace(row, status="different", layer=layer)
 
 
-def shaped(array: np.ndarray, steps: Iterable[tuple[str, tuple[int, ...]]]) -> np.ndarray:
-    """A variable in Keras layout as a target has it."""
-    for step, sizes in steps:
-        array = array.reshape(sizes) if step == "reshape" else array.transpose(sizes)
-    return array
+def names_of(names: Mapping[str, Any], key: str) -> list[str]:
+    """The target's names of a variable: one, several for one that is in parts, or none."""
+    found = names.get(key, [])
+    return [found] if isinstance(found, str) else list(found)
 
 
 def state_difference(
     bench: Bench, target: str, expected: Answer, received: Answer, limit: float
 ) -> tuple[str, Difference] | None:
     """The first variable that differs after training mode, by its key."""
-    count = len(plan.BATCHES)
+    count = len(bench.shapes)
     variables = dict(zip(received.said["state"], received.arrays[count:], strict=True))
     lowered, how = bench.lowered(target), target_named(target)
-    steps = {
-        move.weight.key: move.steps
-        for node in (lowered.nodes if how.weights else ())
-        for move in how.moves(lowered, node)
-    }
+    moves: dict[str, list[Move]] = {}
+    for node in lowered.nodes if how.weights else ():
+        for move in how.moves(lowered, node):
+            moves.setdefault(move.weight.key, []).append(move)
     names = bench.manifest.content["targets"][target]["weights"]
     for key, value in zip(expected.said["state"], expected.arrays[count:], strict=True):
-        variable = variables.get(names.get(key, ""), np.empty(0))
-        found = difference(shaped(value, steps.get(key, ())), variable)
-        if found.error > limit:
-            return key, found
+        wanted = [move.apply(value) for move in moves.get(key, ())] or [value]
+        found = [variables.get(name, np.empty(0)) for name in names_of(names, key)]
+        far = worst(wanted, found)
+        if far.error > limit:
+            return key, far
     return None
 
 
 def training_row(bench: Bench, target: str, expected: Answer) -> Row:
     """Compare outputs in training mode, and every variable after it, with the oracle's."""
-    dtype, count = bench.graph.dtype, len(plan.BATCHES)
+    dtype, count = bench.graph.dtype, len(bench.shapes)
     limit = tolerance(bench.graph, dtype)
     perm = bench.port(target, "outputs")["perm"]
     try:
@@ -139,14 +138,18 @@ def miscounted(bench: Bench, target: str, said: Mapping[str, Any]) -> tuple[str 
     names = bench.manifest.content["targets"][target]["weights"]
     for node in bench.graph.nodes:
         for weight in node.weights:
-            size = said["variables"].get(names.get(weight.key, ""))
+            own = names_of(names, weight.key)
+            sizes = [said["variables"].get(name) for name in own]
+            size = sum(sizes) if sizes and None not in sizes else None
             if size != weight.size:
                 return node.source, f"{weight.key}: {size} parameters instead of {weight.size}"
             trainable = node.trainable and weight.trainable
-            if "trainable" in said and (names[weight.key] in said["trainable"]) != trainable:
+            trained = [name in said.get("trainable", ()) for name in own]
+            if "trainable" in said and trained != [trainable] * len(own):
                 kind = "trainable" if trainable else "frozen"
                 return node.source, f"{weight.key} is not {kind}, as it is in the spec"
-    extra = [name for name in said["variables"] if name not in names.values()]
+    known = {name for key in names for name in names_of(names, key)}
+    extra = [name for name in said["variables"] if name not in known]
     if extra:
         return owner(owners(bench, target), extra[0]), f"{extra[0]} is not in the spec"
     expected = bench.graph.count_params()

@@ -13,6 +13,7 @@ BENCHMARKS = {
     "large": ("convert", "large"),
     "torch": ("torch_code", "main"),
     "latency": ("latency", "main"),
+    "sequences": ("sequences", "main"),
 }
 
 

@@ -14,11 +14,30 @@ def spec(name: str, shape: list[int], layers: list[Any]) -> Spec:
     return {"seqgen": 1, "name": name, "input": {"shape": shape}, "layers": layers}
 
 
-def guide_cnn() -> Spec:
-    """The image classifier of the Keras guide."""
-    text = (ROOT / "examples" / "guide_cnn.yaml").read_text(encoding="utf-8")
+def example(name: str) -> Spec:
+    """The spec of an example."""
+    text = (ROOT / "examples" / f"{name}.yaml").read_text(encoding="utf-8")
     loaded: Spec = yaml.safe_load(text)
     return loaded
+
+
+def guide_cnn() -> Spec:
+    """The image classifier of the Keras guide."""
+    return example("guide_cnn")
+
+
+def sentiment(mask: bool) -> Spec:
+    """Two bidirectional LSTMs over words, with or without a mask for those that are padding."""
+    spec = example("sentiment_bilstm")
+    spec["layers"][0]["Embedding"]["mask_zero"] = mask
+    # Noise in training would be measured as well.
+    spec["layers"] = [layer for layer in spec["layers"] if "Dropout" not in layer]
+    return spec
+
+
+def causal_gru() -> Spec:
+    """Causal convolutions and a GRU."""
+    return example("causal_gru")
 
 
 def vgg_like(size: int = 128) -> Spec:

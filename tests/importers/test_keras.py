@@ -78,7 +78,54 @@ def double() -> Any:
     )
 
 
+def recurrent() -> Any:
+    return keras.Sequential(
+        [
+            keras.Input((5, 4)),
+            layers.LSTM(3, return_sequences=True, name="memory"),
+            layers.Bidirectional(layers.GRU(2, return_sequences=True, reset_after=False)),
+            layers.Bidirectional(
+                layers.SimpleRNN(3, return_sequences=True),
+                merge_mode="mul",
+                backward_layer=layers.LSTM(3, go_backwards=True, return_sequences=True),
+            ),
+            layers.RNN([layers.LSTMCell(2), layers.GRUCell(3), layers.LSTMCell(2, name="x")]),
+        ],
+        name="recurrent",
+    )
+
+
+def within_steps() -> Any:
+    deep = keras.Sequential([layers.Dense(2), layers.Dense(3)])
+    each = keras.Sequential([layers.Conv1D(3, 2), layers.Flatten(), deep, layers.Dense(2)])
+    stacked = layers.RNN([layers.GRUCell(2), layers.GRUCell(3)], return_sequences=True)
+    return keras.Sequential(
+        [
+            keras.Input((5, 6, 4)),
+            layers.TimeDistributed(each),
+            layers.Bidirectional(stacked),
+            layers.TimeDistributed(layers.SpectralNormalization(layers.Dense(4))),
+            layers.TimeDistributed(layers.Dense(3, activation="tanh")),
+        ],
+        name="within_steps",
+    )
+
+
+def moving_pictures() -> Any:
+    return keras.Sequential(
+        [
+            keras.Input((3, 6, 6, 2)),
+            layers.ConvLSTM2D(2, 2, return_sequences=True),
+            layers.TimeDistributed(layers.Conv2D(2, 2)),
+            layers.TimeDistributed(layers.TimeDistributed(layers.SimpleRNN(3))),
+            layers.TimeDistributed(layers.Bidirectional(layers.GRU(2))),
+        ],
+        name="moving_pictures",
+    )
+
+
 MODELS = [small_cnn, nested, spectral, built_late, adapted]
+SEQUENCES = [recurrent, within_steps, moving_pictures]
 
 
 def with_random_weights(model: Any) -> Any:
@@ -117,7 +164,21 @@ def test_keras_file(make: Callable[[], Any], tmp_path: Path) -> None:
     assert_equal(seqgen.from_keras(tmp_path / "model.keras"), model)
 
 
-@pytest.mark.parametrize("make", [*MODELS, double])
+@pytest.mark.parametrize("make", SEQUENCES)
+def test_layers_within_layers(make: Callable[[], Any], tmp_path: Path) -> None:
+    model = with_random_weights(make())
+    model.save(tmp_path / "model.keras")
+    expected = {
+        variable.path.removeprefix(f"{model.name}/"): np.asarray(variable)
+        for variable in model.weights
+    }
+    for source in (model, tmp_path / "model.keras"):
+        imported = {v.path: v.numpy() for v in seqgen.from_keras(source).weights}
+        assert list(imported) == list(expected)
+        assert all(np.array_equal(imported[path], expected[path]) for path in expected)
+
+
+@pytest.mark.parametrize("make", [*MODELS, double, *SEQUENCES])
 def test_config_as_json(make: Callable[[], Any], tmp_path: Path) -> None:
     model = make()
     (tmp_path / "model.json").write_text(model.to_json())
@@ -170,10 +231,6 @@ def functional() -> Any:
     return keras.Model(entry, layers.Dense(2)(entry), name="graph")
 
 
-def recurrent() -> Any:
-    return keras.Sequential([keras.Input((4, 3)), layers.LSTM(2, name="memory")])
-
-
 def graph_inside() -> Any:
     return keras.Sequential([keras.Input((4,)), functional(), layers.Dense(2)])
 
@@ -188,7 +245,6 @@ def unbuilt() -> Any:
 
 REFUSED = [
     (lambda_layer, ["Lambda", "never run", "Custom 'mine'"]),
-    (recurrent, ["LSTM 'memory'", "no such layer"]),
     (functional, ["only Sequential", "Functional"]),
     (graph_inside, ["Functional", "only chains"]),
     (mixed, ["mixed_float16"]),

@@ -4,11 +4,18 @@ import pytest
 
 from seqgen.layers import all_layers
 from seqgen.layers.objects import ACTIVATIONS
+from seqgen.layers.within import within
 from seqgen.matrix import macros_of, matrix
 from seqgen.targets import TARGETS
-from tests.cases import load_cases
+from tests.cases import layer_of, load_cases
 
 MATRIX = matrix()
+USED = {
+    type(part).__name__
+    for case in load_cases()
+    for item in case["layers"]
+    for part in within(layer_of(item))
+}
 
 
 @pytest.mark.parametrize("layer", sorted(MATRIX))
@@ -20,20 +27,7 @@ def test_layer_is_spelled_or_refused_with_a_reason(layer: str) -> None:
 
 @pytest.mark.parametrize("layer", sorted(all_layers()))
 def test_layer_has_a_case(layer: str) -> None:
-    used = {name for case in load_cases() for item in case["layers"] for name in names(item)}
-    assert layer in used
-
-
-def names(item: object) -> list[str]:
-    """Names of the layers of an item of a case, wrapped ones included."""
-    if isinstance(item, str):
-        return [item]
-    assert isinstance(item, dict)
-    found = list(item)
-    for arguments in item.values():
-        inner = arguments.get("layer") if isinstance(arguments, dict) else None
-        found += names(inner) if inner else []
-    return found
+    assert layer in USED
 
 
 @pytest.mark.parametrize("target", ["torch", "onnx"])

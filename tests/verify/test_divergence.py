@@ -78,6 +78,13 @@ def test_infinities_of_the_same_sign_at_the_same_places_are_equal() -> None:
     assert difference(a, a * [1, -1, 1, 1]).error == math.inf
 
 
+def test_a_row_of_nan_hides_no_other() -> None:
+    a = np.array([[math.nan, math.nan], [1.0, 2.0]])
+    assert difference(a, a.copy()).error == 0.0
+    assert difference(a, a + np.array([[0.0], [0.5]])).error == 0.25
+    assert difference(a, np.nan_to_num(a)).error == math.inf
+
+
 def test_an_error_is_relative_to_the_largest_value() -> None:
     assert difference(np.array([0.0, 4.0]), np.array([0.1, 4.0])).error == pytest.approx(0.025)
     assert difference(np.zeros(2), np.array([0.0, 0.5])).error == 0.5

@@ -162,8 +162,8 @@ def test_a_process_that_was_lost_is_started_again(tmp_path: Path) -> None:
 import os, sys
 print('{{"ok": true}}', flush=True)
 for line in sys.stdin:
-    if not os.path.exists({str(tmp_path / 'been')!r}):
-        open({str(tmp_path / 'been')!r}, "w").close()
+    if not os.path.exists({str(tmp_path / "been")!r}):
+        open({str(tmp_path / "been")!r}, "w").close()
         sys.exit(1)
     print('{{"ok": true, "version": "1"}}', flush=True)
 """

@@ -1,7 +1,6 @@
 """Runs Keras: the spec built straight from keras.layers (the oracle), and the generated program."""
 
 import contextlib
-import functools
 import importlib
 from typing import Any
 from unittest import mock
@@ -15,6 +14,18 @@ from safetensors.numpy import load_file
 Sequential = keras.Sequential
 
 
+def activation(function: Any, arguments: dict[str, Any]) -> Any:
+    """A function with arguments as one that Keras can write down, since wrappers copy layers so."""
+    if not arguments:
+        return function
+
+    def called(x: Any) -> Any:
+        return function(x, **arguments)
+
+    called.__name__ = f"{function.__name__}{sorted(arguments.items())}"
+    return keras.saving.register_keras_serializable("worker", called.__name__)(called)
+
+
 def value(plain: Any) -> Any:
     """An argument as Keras takes it."""
     if isinstance(plain, dict) and "function" in plain:
@@ -22,7 +33,7 @@ def value(plain: Any) -> Any:
         function = getattr(module, plain["function"])
         arguments = {name: value(item) for name, item in plain["arguments"].items()}
         if plain["module"] == "activations":
-            return functools.partial(function, **arguments)
+            return activation(function, arguments)
         return function(**arguments)
     if isinstance(plain, dict) and "class" in plain:
         return layer(plain)
@@ -75,8 +86,21 @@ def to_numpy(tensor: Any) -> np.ndarray:
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else np.asarray(array)
 
 
+def states_of(part: Any) -> list[Any]:
+    """The states that the recurrent layers of a model or layer keep between batches."""
+    layers = [item for item in part._flatten_layers() if isinstance(item, keras.layers.RNN)]
+    # Those of stacked cells are nested.
+    return keras.tree.flatten([item.states for item in layers if item.stateful])
+
+
+def reset(states: list[Any]) -> None:
+    """Set states to zero; Keras itself cannot where they are nested."""
+    for state in states:
+        state.assign(keras.ops.zeros_like(state))
+
+
 def runnable(part: Any, x: Any) -> Any:
-    """A model or layer as it can be called on `x` here.
+    """A model or layer as it can be called on `x` here, its states zero.
 
     TensorFlow has no CPU kernels for convolutions with channels first, for dilated transposed
     ones and some more. XLA has, and compiles just what Keras calls.
@@ -85,10 +109,14 @@ def runnable(part: Any, x: Any) -> Any:
         return part
     import tensorflow as tf
 
+    states = states_of(part)
     try:
-        part(x[:1], training=False)
+        # Where there are states, the batch is of their size.
+        part(x if states else x[:1], training=False)
     except tf.errors.OpError:
         return tf.function(part, jit_compile=True, autograph=False)
+    finally:
+        reset(states)
     return part
 
 
@@ -106,7 +134,7 @@ def results(model: Any, request: Request) -> list[np.ndarray]:
 def chain(request: Request) -> tuple[Any, list[Any], list[Any]]:
     """The spec as a chain of Keras layers: the input, the layers and the tensors they give."""
     keras.backend.clear_session()
-    entry = keras.Input(request["shape"], dtype=request["dtype"])
+    entry = keras.Input(batch_shape=request["shape"], dtype=request["dtype"])
     x, layers, outputs = entry, [], []
     for plain in request["layers"]:
         made = layer(plain)
@@ -133,10 +161,9 @@ def oracle(request: Request) -> dict[str, Any]:
 
 
 def traced_inputs(request: Request) -> list[Any]:
-    """The input to watch, in training mode after all that change the variables before it."""
+    """The input to watch, after those before it, which may change variables and states."""
     arrays = read_arrays(request["inputs"])[: request["index"] + 1]
-    tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
-    return tensors if request["training"] else tensors[-1:]
+    return [keras.ops.convert_to_tensor(array) for array in arrays]
 
 
 def oracle_trace(request: Request) -> dict[str, Any]:
@@ -204,10 +231,11 @@ def trace(request: Request) -> dict[str, Any]:
         with noting(evidence, request["file"]):
             program.load_weights(model, request["weights"])
         with on_device(request["device"]):
-            for tensor in traced_inputs(request):
-                for name, item in leaves(model):
-                    tensor = runnable(item, tensor)(tensor, training=request["training"])
-                    found[name] = to_numpy(tensor)
+            tensors = traced_inputs(request)
+            for name, item in leaves(model):
+                run = runnable(item, tensors[0])
+                tensors = [run(tensor, training=request["training"]) for tensor in tensors]
+                found[name] = to_numpy(tensors[-1])
     write_arrays(request["output"], list(found.values()))
     return {"names": list(found), "evidence": evidence, "loaded": model is not None}
 
@@ -217,6 +245,7 @@ def export(request: Request) -> dict[str, Any]:
     model = built(request)
     # Keras exports what it has seen called.
     model(read_arrays(request["inputs"])[0])
+    reset(states_of(model))
     model.export(request["output"], format="onnx", verbose=False)
     return {}
 

@@ -13,9 +13,7 @@ from protocol import NotHere, Request, load_program, noting, read_arrays, serve,
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # What onnxruntime says when it has no kernel for an operator in a dtype.
 NO_KERNEL = ("NOT_IMPLEMENTED", "Could not find an implementation")
-DTYPES = {1: "float32", 10: "float16", 11: "float64", 6: "int32", 7: "int64"}
-
-
+DTYPES = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2"}
 # Where onnxruntime looks for weights that a graph in memory does not hold.
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 
@@ -53,14 +51,33 @@ def session(
     return made
 
 
-def run(made: onnxruntime.InferenceSession, arrays: list[np.ndarray]) -> list[list[np.ndarray]]:
-    """All outputs for each input."""
-    entry = made.get_inputs()[0]
-    dtype = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2"}
+def zeros(made: onnxruntime.InferenceSession) -> list[np.ndarray]:
+    """The first states of a graph: its inputs behind the first are states."""
+    entry, *kept = made.get_inputs()
     if entry.type == "tensor(bfloat16)":
         raise NotHere("NumPy has no bfloat16 to feed to onnxruntime")
-    cast = dtype.get(entry.type)
-    return [made.run(None, {entry.name: array.astype(cast) if cast else array}) for array in arrays]
+    return [np.zeros(port.shape, DTYPES[port.type]) for port in kept]
+
+
+def step(
+    made: onnxruntime.InferenceSession, array: np.ndarray, states: list[np.ndarray]
+) -> list[np.ndarray]:
+    """All outputs for an input and the states that it meets."""
+    ports = made.get_inputs()
+    array = array.astype(DTYPES.get(ports[0].type, array.dtype))
+    names = (port.name for port in ports)
+    return made.run(None, dict(zip(names, [array, *states], strict=True)))
+
+
+def run(
+    made: onnxruntime.InferenceSession, arrays: list[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The result for each input, each with the states that those before it left; and the last."""
+    results, states = [], zeros(made)
+    for array in arrays:
+        result, *states = step(made, array, states)
+        results.append(result)
+    return results, states
 
 
 def build(file: str, weights: str) -> tuple[onnx.ModelProto, str | None]:
@@ -75,8 +92,8 @@ def run_program(request: Request) -> dict[str, Any]:
     """Run the graph of the generated program."""
     model, folder = build(request["file"], request["weights"])
     made = session(model, request["device"], folder)
-    inputs = read_arrays(request["inputs"])
-    write_arrays(request["output"], [values[0] for values in run(made, inputs)])
+    results, _ = run(made, read_arrays(request["inputs"]))
+    write_arrays(request["output"], results)
     sizes = {t.name: int(np.prod(t.dims, dtype=int)) for t in model.graph.initializer}
     return {"counts": {"total": sum(sizes.values())}, "variables": sizes}
 
@@ -98,10 +115,14 @@ def watched(model: onnx.ModelProto, count: int) -> onnx.ModelProto:
 def values(
     model: onnx.ModelProto, folder: str | None, count: int, request: Request
 ) -> dict[str, np.ndarray]:
-    """The tensors that the first nodes of a graph make."""
+    """The tensors that the first nodes of a graph make of an input, after those before it."""
     part = watched(model, count)
-    x = read_arrays(request["inputs"])[request["index"]]
-    arrays = run(session(part, request["device"], folder), [x])[0]
+    *earlier, x = read_arrays(request["inputs"])[: request["index"] + 1]
+    made = session(part, request["device"], folder)
+    states = zeros(made)
+    if states and earlier:
+        _, states = run(session(model, request["device"], folder), earlier)
+    arrays = step(made, x, states)
     return dict(zip((output.name for output in part.graph.output), arrays, strict=True))
 
 
@@ -134,10 +155,8 @@ def trace(request: Request) -> dict[str, Any]:
 
 def run_file(request: Request) -> dict[str, Any]:
     """Run an ONNX file."""
-    made = session(request["file"], request["device"])
-    write_arrays(
-        request["output"], [values[0] for values in run(made, read_arrays(request["inputs"]))]
-    )
+    results, _ = run(session(request["file"], request["device"]), read_arrays(request["inputs"]))
+    write_arrays(request["output"], results)
     return {}
 
 

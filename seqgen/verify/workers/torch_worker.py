@@ -88,8 +88,17 @@ def copies(result: Any) -> list[np.ndarray]:
     return [to_numpy(t).copy() for t in found if isinstance(t, torch.Tensor)]
 
 
+def target_of(statement: ast.stmt) -> str:
+    """The variable that a statement sets, the first of several; empty if it sets none."""
+    if not isinstance(statement, ast.Assign):
+        return ""
+    target = statement.targets[0]
+    first = target.elts[0] if isinstance(target, ast.Tuple) else target
+    return first.id if isinstance(first, ast.Name) else ""
+
+
 class Statements:
-    """Keeps what `x` is after each statement of `forward` of some classes; a trace function."""
+    """Keeps what each statement of `forward` of some classes sets; a trace function."""
 
     def __init__(self, file: str, classes: list[str]) -> None:
         tree = ast.parse(Path(file).read_text(encoding="utf-8"))
@@ -97,7 +106,7 @@ class Statements:
         methods = [step for item in own if item.name in classes for step in item.body]
         bodies = [step.body for step in methods if isinstance(step, ast.FunctionDef)]
         self._file = file
-        self._starts = {step.lineno for body in bodies for step in body}
+        self._starts = {step.lineno: target_of(step) for body in bodies for step in body}
         self._watched = {f"{name}.forward" for name in classes}
         self.records: list[np.ndarray] = []
 
@@ -112,7 +121,7 @@ class Statements:
             # A statement of several lines comes back to its first one.
             if event == "line" and frame.f_lineno in self._starts and last != [frame.f_lineno]:
                 if last:
-                    self.records += copies(frame.f_locals.get("x"))[:1]
+                    self.records += copies(frame.f_locals.get(self._starts[last[0]]))[:1]
                 last[:] = [frame.f_lineno]
             return line
 
@@ -157,7 +166,8 @@ def trace(request: Request) -> dict[str, Any]:
         model.train(request["training"])
         inputs = tensors(request)
         with torch.no_grad():
-            for x in inputs[: request["index"]] if request["training"] else ():
+            # They may change variables and states.
+            for x in inputs[: request["index"]]:
                 model(x)
             said = watch(
                 model, inputs[request["index"]], Statements(request["file"], request["classes"])
