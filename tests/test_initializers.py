@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seqgen.errors import SpecError
-from seqgen.initializers import draw, draw_telling, fans, generator
+from seqgen.initializers import draw, draw_telling, fans, generator, require
 from seqgen.ir.build import input_type
 from seqgen.layers.base import Weight
 from seqgen.layers.objects import INITIALIZERS, Named
@@ -227,16 +227,14 @@ def test_an_lstm_begins_without_forgetting(layer: str) -> None:
     np.testing.assert_array_equal(values, [0.5, 0.5, 1, 1, 0.5, 0.5, 0.5, 0.5])
 
 
-def test_parts_of_a_forgetting_bias_are_drawn_like_keras_s() -> None:
-    import keras
-
-    initializer = keras.initializers.Constant([0.5, 0.25])
+def test_a_forgetting_bias_needs_what_keras_needs() -> None:
+    bias = forgetting({"Constant": [0.5, 0.25]})
     with pytest.raises(SpecError, match="can be broadcast"):
-        forgetting_bias = forgetting({"Constant": [0.5, 0.25]})
-        draw(forgetting_bias.initializer, forgetting_bias.shape, generator(0))
-    cell = keras.layers.LSTMCell(2, bias_initializer=initializer)
+        require(bias.initializer, bias.shape)
+    keras = pytest.importorskip("keras")
+    constant = keras.initializers.Constant([0.5, 0.25])
     with pytest.raises(Exception):  # noqa: B017, PT011 (an error of the backend)
-        cell.build((None, 3))
+        keras.layers.LSTMCell(2, bias_initializer=constant).build((None, 3))
 
 
 def test_a_forgetting_bias_is_no_initializer_of_a_spec() -> None:

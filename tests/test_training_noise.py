@@ -5,13 +5,17 @@ values (of those that drop), along which axes one draw counts, and the moments o
 within six standard deviations of their estimates. Seeds are fixed.
 """
 
+import tempfile
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from seqgen.generator import Options, generate_programs
+from seqgen.ir.graph import Model
+from seqgen.weights import Weights
 from tests.cases import graph_of
 
 keras = pytest.importorskip("keras")
@@ -24,6 +28,16 @@ CHANNELS_FIRST = {"MaxPooling2D": 1}
 INPUTS = (2.0, -1.0)
 DEVIATIONS = 6.0
 
+# Recurrent layers that show what they are given.
+PLAIN = {
+    "units": 1,
+    "activation": "linear",
+    "kernel_initializer": "identity",
+    "recurrent_initializer": "zeros",
+    "use_bias": False,
+    "return_sequences": True,
+}
+PLAIN_GATES = {**PLAIN, "recurrent_activation": "linear", "kernel_initializer": "ones"}
 CASES = {
     "dropout": ([4, 5, 6], {"Dropout": 0.3}),
     "dropout_vector": ([30], {"Dropout": 0.3}),
@@ -54,6 +68,31 @@ CASES = {
         [4, 6],
         {"AlphaDropout": {"rate": 0.0, "noise_shape": [None, 1, None]}},
     ),
+    # What comes out is what is dropped of what goes in: at every step the same.
+    "rnn_inputs": ([4, 6], {"SimpleRNN": {**PLAIN, "units": 6, "dropout": 0.3}}),
+    "lstm_inputs": ([4, 1], {"LSTM": {**PLAIN_GATES, "dropout": 0.3}}),
+    # Each gate drops inputs of its own as soon as states are dropped as well.
+    "lstm_gates": ([1, 1], {"LSTM": {**PLAIN_GATES, "dropout": 0.3, "recurrent_dropout": 1e-9}}),
+    "gru_gates": ([1, 1], {"GRU": {**PLAIN_GATES, "dropout": 0.2, "recurrent_dropout": 1e-9}}),
+    "rnn_states": (
+        [2, 1],
+        {"SimpleRNN": {**PLAIN, "recurrent_initializer": "ones", "recurrent_dropout": 0.3}},
+    ),
+    "lstm_states": (
+        [2, 1],
+        {"LSTM": {**PLAIN_GATES, "recurrent_initializer": "ones", "recurrent_dropout": 0.3}},
+    ),
+    "gru_states": (
+        [2, 1],
+        {
+            "GRU": {
+                **PLAIN_GATES,
+                "recurrent_initializer": "ones",
+                "reset_after": False,
+                "recurrent_dropout": 0.3,
+            }
+        },
+    ),
 }
 # Programs that draw something else, each by a change of the right one.
 WRONG = [
@@ -69,6 +108,10 @@ WRONG = [
     ("gaussian_dropout", "x * (1 + ", "(x + "),
     ("alpha_dropout", "AlphaDropout(0.2)", "Dropout(0.2)"),
     ("alpha_dropout_shared", "limit * self.rate", "limit * (1 - self.rate)"),
+    ("rnn_inputs", "(0.3, (None, 1, None))", "(0.3, (None, None, None))"),
+    ("lstm_gates", "rate) for t, rate", "rate)[:1].expand(4, *t.shape) for t, rate"),
+    ("rnn_states", "recurrent_dropout=0.3", "recurrent_dropout=0.33"),
+    ("gru_states", " * (1 if h_noise is None else h_noise[2])", ""),
 ]
 
 
@@ -104,6 +147,16 @@ def run(text: str) -> ModuleType:
     return module
 
 
+def loaded(program: ModuleType, graph: Model) -> Any:
+    """The model of a program, with the initial weights of its spec."""
+    model = program.build_model()
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/weights.safetensors"
+        Weights.initialize(graph.weights).save(path)
+        program.load_weights(model, path)
+    return model
+
+
 def draw(case: str, number: float, old: str = "", new: str = "") -> tuple[Drawn, Drawn]:
     """What Keras and the PyTorch program, with a part of its text replaced, draw."""
     shape, *layers = CASES[case]
@@ -114,10 +167,13 @@ def draw(case: str, number: float, old: str = "", new: str = "") -> tuple[Drawn,
     perm = manifest.content["targets"]["torch"]["inputs"][0]["perm"] or range(len(shape) + 1)
     x = np.full((BATCH, *shape), number, np.float32)
     keras.utils.set_random_seed(1)
-    expected = run(manifest.files["keras_model.py"]).build_model()(x, training=True)
     torch.manual_seed(2)
-    model = run(text.replace(old, new)).build_model().train()
-    received = model(torch.from_numpy(x.transpose(perm))).detach().numpy()
+    expected, received = (
+        loaded(run(program), graph)
+        for program in (manifest.files["keras_model.py"], text.replace(old, new))
+    )
+    expected = expected(x, training=True)
+    received = received.train()(torch.from_numpy(x.transpose(perm))).detach().numpy()
     back = np.argsort(perm)
     return Drawn(keras.ops.convert_to_numpy(expected)), Drawn(received.transpose(back))
 

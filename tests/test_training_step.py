@@ -13,6 +13,7 @@ import pytest
 from seqgen.generator import Manifest, Options, generate_programs
 from seqgen.ir.graph import Model
 from seqgen.targets import TARGETS
+from seqgen.verify.rows import names_of
 from seqgen.weights import random_weights
 from tests.cases import graph_of
 
@@ -36,6 +37,30 @@ CASES = {
     "spectral": [{"SpectralNormalization": {"layer": CONV, "power_iterations": 2}}],
     "spectral_of_vectors": [CONV, "Flatten", {"SpectralNormalization": {"layer": {"Dense": 3}}}],
     "upsampling": [CONV, {"UpSampling2D": {"size": [2, 3]}}, CONV],
+}
+SEQUENCES = {
+    "lstm": [{"LSTM": 4}],
+    "lstm_masked": [
+        "Masking",
+        {"LSTM": {"units": 4, "return_sequences": True}},
+        {"LSTM": {"units": 3, "go_backwards": True, "zero_output_for_mask": True}},
+    ],
+    "lstm_loop": ["Masking", {"LSTM": {"units": 4, "activation": "gelu"}}],
+    "gru": [{"GRU": {"units": 4, "return_sequences": True}}, {"GRU": 3}],
+    "gru_masked": ["Masking", {"GRU": {"units": 4, "return_sequences": True}}],
+    "gru_reset_before": ["Masking", {"GRU": {"units": 4, "reset_after": False}}],
+    "simple": ["Masking", {"SimpleRNN": {"units": 4, "activation": "relu"}}],
+    "both_ways": [{"Bidirectional": {"layer": {"LSTM": {"units": 3}}}}],
+    "both_ways_masked": [
+        "Masking",
+        "BatchNormalization",
+        {"Bidirectional": {"layer": {"GRU": {"units": 3, "return_sequences": True}}}},
+        {"Bidirectional": {"layer": {"LSTM": {"units": 3}}, "merge_mode": "mul"}},
+    ],
+    "stacked": ["Masking", {"RNN": {"cell": [{"LSTMCell": 3}, {"GRUCell": 4}]}}],
+    "frozen": ["Masking", {"LSTM": {"units": 4, "trainable": False}}, {"Dense": 2}],
+    "mean": ["Masking", {"Dense": 3}, "GlobalAveragePooling1D"],
+    "each_step": [{"TimeDistributed": {"layer": {"Dense": 4}}}, {"LSTM": 2}],
 }
 RATE = 0.1
 
@@ -76,20 +101,37 @@ def as_in_torch(graph: Model, manifest: Manifest, values: dict[str, np.ndarray])
     lowered = TARGETS["torch"].lower(graph, "native")
     moves = [m for node in lowered.nodes for m in TARGETS["torch"].moves(lowered, node)]
     names = manifest.content["targets"]["torch"]["weights"]
-    return {names[m.weight.key]: m.apply(values[m.weight.key]) for m in moves}
+    known = {key: iter(names_of(names, key)) for key in names}
+    return {next(known[m.weight.key]): m.apply(values[m.weight.key]) for m in moves}
+
+
+def sequences() -> np.ndarray:
+    """Sequences of which some steps are zeros: at the end, at the beginning, and one between."""
+    x = np.random.default_rng(3).normal(size=(5, 7, 3))
+    x[0, 4:] = x[1, :3] = x[2, 3] = 0
+    return x
+
+
+@pytest.mark.parametrize("case", SEQUENCES)
+def test_step_over_sequences_changes_variables_as_in_keras(case: str, tmp_path: Any) -> None:
+    check_step(SEQUENCES[case], sequences(), tmp_path)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_step_changes_variables_as_in_keras(case: str, tmp_path: Any) -> None:
-    spec = {"name": "step", "input": [5, 4, 3], "dtype": "float64", "layers": CASES[case]}
+    check_step(CASES[case], np.random.default_rng(3).normal(size=(6, 5, 4, 3)), tmp_path)
+
+
+def check_step(layers: list[Any], x: np.ndarray, tmp_path: Any) -> None:
+    """Compare every variable after a step over a batch."""
+    spec = {"name": "step", "input": x.shape[1:], "dtype": "float64", "layers": layers}
     graph = graph_of(spec)
     manifest = generate_programs(graph, Options(("keras", "torch")), "")
     weights = str(tmp_path / "weights.safetensors")
     before = random_weights(graph.weights, 1, "float64")
     before.save(weights)
-    x = np.random.default_rng(3).normal(size=(6, 5, 4, 3))
     expected = keras_step(run(manifest.files["keras_model.py"]), weights, x)
-    perm = manifest.content["targets"]["torch"]["inputs"][0]["perm"] or range(4)
+    perm = manifest.content["targets"]["torch"]["inputs"][0]["perm"] or range(x.ndim)
     given = torch.from_numpy(x.transpose(perm).copy())
     received = torch_step(run(manifest.files["torch_model.py"]), weights, given)
     for name, value in as_in_torch(graph, manifest, expected).items():

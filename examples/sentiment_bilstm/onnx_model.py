@@ -200,6 +200,7 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
         make_tensor_value_info("positive", TensorProto.FLOAT, ["batch", 1]),
     ]
     weights = load_file(path)
+    # The gates of an LSTM are i, f, c, o in Keras, and i, o, f, c here.
     arrays = {
         "embedding.embeddings": weights.pop("embedding.embeddings"),
         "bidirectional.forward_lstm.lstm_cell.kernel": weights.pop(
@@ -220,7 +221,6 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
             "bidirectional.forward_lstm.lstm_cell.bias"
         )
         .reshape(4, 64)[[0, 3, 1, 2]]
-        .reshape(256)
         .reshape(1, 256),
         "bidirectional.backward_lstm.lstm_cell.kernel": weights.pop(
             "bidirectional.backward_lstm.lstm_cell.kernel"
@@ -240,7 +240,6 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
             "bidirectional.backward_lstm.lstm_cell.bias"
         )
         .reshape(4, 64)[[0, 3, 1, 2]]
-        .reshape(256)
         .reshape(1, 256),
         "bidirectional_1.forward_lstm_1.lstm_cell.kernel": weights.pop(
             "bidirectional_1.forward_lstm_1.lstm_cell.kernel"
@@ -260,7 +259,6 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
             "bidirectional_1.forward_lstm_1.lstm_cell.bias"
         )
         .reshape(4, 64)[[0, 3, 1, 2]]
-        .reshape(256)
         .reshape(1, 256),
         "bidirectional_1.backward_lstm_1.lstm_cell.kernel": weights.pop(
             "bidirectional_1.backward_lstm_1.lstm_cell.kernel"
@@ -280,7 +278,6 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
             "bidirectional_1.backward_lstm_1.lstm_cell.bias"
         )
         .reshape(4, 64)[[0, 3, 1, 2]]
-        .reshape(256)
         .reshape(1, 256),
         "positive.kernel": weights.pop("positive.kernel"),
         "positive.bias": weights.pop("positive.bias"),

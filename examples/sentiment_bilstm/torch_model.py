@@ -74,7 +74,9 @@ class LSTM(nn.LSTM):
 
 def kept_first(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Move the steps of (N, time, features) that a mask keeps to the front, in order."""
-    order = (~mask).byte().argsort(dim=1, stable=True)
+    steps = torch.arange(x.shape[1], device=x.device)
+    # The others come after the last step.
+    order = torch.where(mask, steps, steps + x.shape[1]).argsort(1)
     return x[torch.arange(x.shape[0], device=x.device).unsqueeze(1), order]
 
 

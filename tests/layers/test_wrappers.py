@@ -20,7 +20,8 @@ def test_both_ways_as_keras_makes_them() -> None:
     both = layers.Bidirectional(layers.RNN(cell, return_sequences=True, name="forward_x"))
     assert (both.forward.name, both.backward.name) == ("forward_x", "backward_forward_x")
     assert (both.forward.go_backwards, both.backward.go_backwards) == (False, True)
-    assert both.forward.zero_output_for_mask and both.backward.zero_output_for_mask
+    assert both.forward.zero_output_for_mask
+    assert both.backward.zero_output_for_mask
     # Keras makes layers again of a config that does not have it.
     assert both.forward.cell.implementation == 2
 
