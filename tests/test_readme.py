@@ -29,6 +29,12 @@ def test_program_is_the_example_s() -> None:
     assert shown[1] in (ROOT / "examples" / "mnist_cnn" / "torch_model.py").read_text()
 
 
+def test_sequence_is_the_example_s() -> None:
+    shown = re.search(r"```python\n(    def forward.*?)```", README, re.DOTALL)
+    assert shown is not None
+    assert shown[1] in (ROOT / "examples" / "sentiment_bilstm" / "torch_model.py").read_text()
+
+
 def test_both_commands_stand_first() -> None:
     commands = re.findall(r"^make (\w+)", README, re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text()

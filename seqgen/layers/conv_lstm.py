@@ -1,7 +1,5 @@
 """Convolutional LSTMs: recurrent layers whose steps are lines, images or volumes."""
 
-# ruff: noqa: D102 (what the methods do is said where Layer declares them)
-
 from dataclasses import replace
 
 from seqgen.ir.types import TensorType, axis_names

@@ -258,6 +258,14 @@ class SpectralNormalization(Layer):
         """That of the layer inside."""
         return self.layer.layout
 
+    @property
+    def passes_mask(self) -> bool:
+        """Keras calls the layer inside, which gives its result a mask if it has masks."""
+        return self.layer.passes_mask
+
+    def made_mask(self, x: TensorType) -> TensorType | None:
+        return self.layer.made_mask(x)
+
     def channel_axis(self, rank: int) -> int:
         return self.layer.channel_axis(rank)
 

@@ -131,6 +131,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
     rank = 1
 
     def check_mask(self, x: TensorType, mask: TensorType) -> None:
+        """Raise a `SpecError` if the mask does not say which steps are left out of the mean."""
         if mask.shape != x.shape[:2] or self.data_format == "channels_first":
             message = f"expected a mask of batch and time and an input of steps {x.keras_shape}"
             raise self.fault(f"{message} with the channels last; received {mask.keras_shape}")

@@ -123,11 +123,13 @@ class Bidirectional(Layer):
 
     def output_type(self, x: TensorType) -> TensorType:
         ahead, back = self.forward.output_type(x), self.backward.output_type(x)
-        merged = -1 if self.merge_mode == "concat" else None
-        if ahead.shape[:merged] != back.shape[:merged]:
+        if ahead.shape != back.shape:
+            # Keras takes what it concatenates to be twice as wide as the forward result, so that
+            # layers behind are built for another width than they are given.
             shapes = f"{ahead.keras_shape} and {back.keras_shape}"
-            raise self.fault(f"expected results that fit together, received {shapes}", "merge_mode")
-        if merged is None:
+            message = f"expected two results of the same shape, received {shapes}"
+            raise self.fault(f"{message}; give both layers as many units", "backward_layer")
+        if self.merge_mode != "concat":
             return ahead
         return replace(ahead, shape=(*ahead.shape[:-1], ahead.shape[-1] + back.shape[-1]))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from seqgen.ir.graph import Model, Node
 from seqgen.ir.sequences import MergeTime, SplitTime, Steps
@@ -11,6 +12,7 @@ from seqgen.layers.base import Layer, Weight
 from seqgen.layers.core import Dense, Identity
 from seqgen.layers.objects import AXIS_ACTIVATIONS
 from seqgen.layers.regularization import Dropout, GaussianDropout, GaussianNoise
+from seqgen.layers.within import within
 from seqgen.layers.wrappers import TimeDistributed, _Block
 
 # Layers that do to all steps at once what they do to each, as far as their arguments let them.
@@ -25,8 +27,6 @@ ANY_RANK = (
     LeakyReLU,
     ReLU,
 )
-
-
 def _takes_any_rank(layer: Layer) -> bool:
     activation = getattr(layer, "activation", None)
     along = activation is not None and activation.name in AXIS_ACTIVATIONS
@@ -74,7 +74,13 @@ def _inside(block: _Block, before: Node, x: TensorType, path: str, around: Node)
         mask = before.mask
 
 
-def _unwrapped(model: Model, node: Node) -> list[Node] | None:
+def _takes_steps(node: Node) -> bool:
+    """Whether training changes variables of a layer at each step, one after the other."""
+    kinds = {type(part).__name__ for part in within(node.layer)}
+    return "SpectralNormalization" in kinds or ("BatchNormalization" in kinds and node.trainable)
+
+
+def _unwrapped(model: Model, node: Node, trains: bool) -> list[Node] | None:
     """The nodes that stand for a layer of each step."""
     if not isinstance(node.layer, TimeDistributed):
         return None
@@ -86,13 +92,14 @@ def _unwrapped(model: Model, node: Node) -> list[Node] | None:
     )
     if _takes_any_rank(inner):
         return [replace(around, layer=replace(inner, name=node.layer.name))]
-    within = isinstance(inner, _Block)
-    place = f"{node.source}/{inner.name}" if within else node.source
+    is_block = isinstance(inner, _Block)
+    place = f"{node.source}/{inner.name}" if is_block else node.source
     step = node.layer.step_type(source.type)
     # The mask of the input is merged as the input is; its own name says so.
     merged, masked = f"{node.name}.merged", source.mask is not None and inner.uses_mask
-    before = Node(merged, MergeTime(), node.inputs, step, place, mask=merged if masked else None)
-    if within:
+    x = node.inputs[:1]
+    before = Node(merged, MergeTime(), x, step, place, mask=merged if masked else None)
+    if is_block:
         inside = list(_inside(inner, before, step, node.source, around))
     else:
         output = inner.output_type(step)
@@ -106,22 +113,38 @@ def _unwrapped(model: Model, node: Node) -> list[Node] | None:
                 mask=None,
             )
         ]
+    kind = TensorType((2,), ("axes",), "int64")
+    steps = Node(f"{node.name}.steps", Steps(), x, kind, place, variable="steps")
+    # The steps of a layer around this one, if there is one, come first.
+    more = (*node.inputs[1:], steps.name)
+    stepped = [trains and _takes_steps(one) for one in inside]
+    inside = [
+        replace(one, inputs=(*one.inputs, *more)) if by_step else one
+        for one, by_step in zip(inside, stepped, strict=True)
+    ]
     nodes, sizes = [before, *inside], ()
     if not isinstance(node.type.shape[1], int):
-        kind = TensorType((2,), ("axes",), "int64")
-        nodes.insert(
-            0, Node(f"{node.name}.steps", Steps(), node.inputs, kind, place, variable="steps")
-        )
-        sizes = (nodes[0].name,)
+        sizes = (steps.name,)
+    if sizes or any(stepped):
+        nodes.insert(0, steps)
     split = replace(
         node, layer=SplitTime(), inputs=(nodes[-1].name, *sizes), source=place, weights=()
     )
     return [*nodes, split]
 
 
-def unwrap_time(model: Model) -> Model:
-    """`TimeDistributed(Conv2D)` becomes `Conv2D`, with the steps taken for samples around it."""
+def unwrap_time(model: Model, trains: bool) -> Model:
+    """`TimeDistributed(Conv2D)` becomes `Conv2D`, with the steps taken for samples around it.
+
+    Args:
+        model: As the spec has it.
+        trains: Whether the target has a training mode, in which some layers must know the steps.
+    """
     while any(isinstance(node.layer, TimeDistributed) for node in model.nodes):
         before = model
-        model = model.rewrite(lambda node, before=before: _unwrapped(before, node))
+        model = model.rewrite(lambda node, before=before: _unwrapped(before, node, trains))
     return model
+
+
+time_of_training = partial(unwrap_time, trains=True)
+time_of_inference = partial(unwrap_time, trains=False)

@@ -1,6 +1,5 @@
 """Names of layers and models: which are allowed, and those that Keras gives by itself."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 

@@ -109,6 +109,8 @@ class Target:
         templates: The folder with the templates of a target of another package.
         page: Makes what the page of the program is given, from the lowered model.
         prepare: Passes that run before the limits are asked: they unfold what holds layers within.
+        remarks: What a reader of a report should know of a program's parameters, from the lowered
+            model.
         states: What programs take and give besides inputs and outputs, from the lowered model: the
             names on both sides and the shape.
     """
@@ -124,6 +126,7 @@ class Target:
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     page: Callable[["Target", Model, "Macros"], dict[str, Any]] = lambda *_: {}
     prepare: tuple[Pass, ...] = ()
+    remarks: Callable[[Model], Iterable[str]] = lambda _: ()
     states: Callable[[Model], Iterable[tuple[str, str, tuple[int, ...]]]] = lambda _: ()
 
     def lower(self, model: Model, layout: str) -> Model:

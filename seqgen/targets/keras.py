@@ -76,6 +76,12 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         """Name of the function of the program that calls an activation with its arguments."""
         return functions.setdefault(named, f"{named.name}_{len(functions) + 1}")
 
+    masked = any(node.mask for node in model.nodes)
+
+    def plain_layer_for(named: Named) -> str | None:
+        """The layer that applies an activation, and does not see a mask, which a Softmax does."""
+        return None if masked and named.name == "softmax" else layer_for(named)
+
     imports: dict[str, str] = {}
 
     def class_of(layer: Layer) -> str:
@@ -98,7 +104,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "weight_names": {weight.key: weight.key.replace(".", "/") for weight in model.weights},
         "functions": functions,
         "function": function,
-        "layer_for": layer_for,
+        "layer_for": plain_layer_for,
         "adapted": [node.name.split("/") for node in model.layers if is_adapted(node)],
     }
 

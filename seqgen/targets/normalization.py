@@ -1,6 +1,7 @@
 """Normalization as targets have it: the axes, and parameters in a shape that broadcasts."""
 
 from seqgen.ir.graph import Model, Node
+from seqgen.ir.sequences import Steps
 from seqgen.layers.arguments import DTYPES
 from seqgen.layers.axes import positions
 from seqgen.targets.base import Row
@@ -30,7 +31,28 @@ def channel_shape(node: Node) -> tuple[int, ...]:
 
 def masked_norms(model: Model) -> bool:
     """Whether a BatchNormalization of the model takes a mask."""
-    return any(n.kind == "BatchNormalization" and len(n.inputs) > 1 for n in model.nodes)
+    norms = (node for node in model.nodes if node.kind == "BatchNormalization")
+    return any(len(node.inputs) > 1 + takes_steps(model, node) for node in norms)
+
+
+def takes_steps(model: Model, node: Node) -> bool:
+    """Whether a node takes the numbers of samples and steps, behind its input."""
+    return len(node.inputs) > 1 and isinstance(model.by_name[node.inputs[1]].layer, Steps)
+
+
+def stepped_norms(model: Model) -> bool:
+    """Whether a BatchNormalization of the model normalizes steps one after the other."""
+    norms = (node for node in model.nodes if node.kind == "BatchNormalization")
+    return any(takes_steps(model, node) for node in norms)
+
+
+def changed_by_steps(node: Node) -> str | None:
+    """Why a target that trains cannot say a layer within TimeDistributed."""
+    if node.kind == "SpectralNormalization" and len(node.inputs) > 1:
+        return "cannot say it within TimeDistributed, where each step changes vector_u; leave it out"
+    if node.kind == "BatchNormalization" and len(node.inputs) > 2:
+        return "cannot say it within two TimeDistributed; put a Reshape in place of the inner one"
+    return None
 
 
 def masked_axis(node: Node) -> str | None:
@@ -93,6 +115,8 @@ ONNX_ROWS = {
 }
 FUNCTIONS = {
     "masked_norms": masked_norms,
+    "stepped_norms": stepped_norms,
+    "takes_steps": takes_steps,
     "normalized_axes": normalized_axes,
     "parameter_shape": parameter_shape,
     "over_last_axes": over_last_axes,

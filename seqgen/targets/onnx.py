@@ -22,7 +22,7 @@ from seqgen.passes.separable import split_separable
 from seqgen.passes.spectral import unwrap_spectral
 from seqgen.passes.transposes import remove_transposes
 from seqgen.passes.unchanged import say_unchanged
-from seqgen.passes.wrappers import unwrap_time
+from seqgen.passes.wrappers import time_of_inference
 from seqgen.render import Macros
 from seqgen.targets import normalization, recurrent, reshaping
 from seqgen.targets.activations import onnx_activation
@@ -197,6 +197,6 @@ ONNX = Target(
     },
     rewrites=REWRITTEN | ADAPTIVE,
     page=page,
-    prepare=(unwrap_time,),
+    prepare=(time_of_inference,),
     states=recurrent.kept_states,
 )

@@ -31,7 +31,6 @@ ONNX_ACTIVATIONS: dict[str, tuple[str, str | float | None, float | None]] = {
     "linear": ("Affine", 1.0, 0.0),
     "relu": ("Relu", None, None),
     "sigmoid": ("Sigmoid", None, None),
-    "softplus": ("Softplus", None, None),
     "softsign": ("Softsign", None, None),
     "tanh": ("Tanh", None, None),
 }
@@ -265,6 +264,16 @@ TORCH_ROWS = {
         for other in _TORCH_WAYS
     },
 }
+
+
+def one_bias(model: Model) -> Iterator[str]:
+    """What became of PyTorch's second bias."""
+    used = [Used.of(model, "Fused", cell) for cell in ("LSTMCell", "SimpleRNNCell")]
+    if any(use.any("use_bias") for use in used):
+        yield (
+            "the second bias of LSTM and SimpleRNN, which Keras does not have, is a buffer of "
+            "zeros: not counted, trained, decayed or saved"
+        )
 
 
 def ways(node: Node) -> tuple[Node, Node]:

@@ -19,7 +19,7 @@ from seqgen.passes.separable import split_separable
 from seqgen.passes.spectral import unwrap_spectral
 from seqgen.passes.transposes import remove_transposes
 from seqgen.passes.unchanged import say_unchanged
-from seqgen.passes.wrappers import unwrap_time
+from seqgen.passes.wrappers import time_of_training
 from seqgen.render import Macros, Source, templates_folder
 from seqgen.targets import noise, normalization, recurrent, reshaping
 from seqgen.targets.activations import torch_activation
@@ -203,6 +203,7 @@ TORCH = Target(
         normalization.cast_by_spectral,
         recurrent.unequal_in_half,
         normalization.masked_axis,
+        normalization.changed_by_steps,
         noise.endless_noise,
         reshaping.rounded_bicubic,
     ),
@@ -222,5 +223,6 @@ TORCH = Target(
     },
     rewrites=REWRITTEN,
     page=page,
-    prepare=(unwrap_time,),
+    prepare=(time_of_training,),
+    remarks=recurrent.one_bias,
 )

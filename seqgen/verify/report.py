@@ -151,11 +151,12 @@ class Report:
         console.print(Text(self.verdict, "green" if self.ok else "bold red"), soft_wrap=True)
 
     def _remarks(self) -> Iterator[tuple[str, Status]]:
-        """What is wrong, in a line for all rows of a route that say the same, and its status."""
+        """What is wrong or to be known, in a line for all rows of a route that say the same."""
         places: dict[tuple[str, str, Status], list[str]] = {}
         for row in self.rows:
-            if row.status != "equal":
-                told = (row.route, describe(row, SHORT), row.status)
+            if row.status != "equal" or row.note:
+                text = row.note if row.status == "equal" else describe(row, SHORT)
+                told = (row.route, text, row.status)
                 places.setdefault(told, []).append(f"{row.check} in {row.dtype}")
         for (route, text, status), checks in places.items():
             yield f"{route}, {', '.join(checks)}: {text}", status

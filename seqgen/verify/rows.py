@@ -168,7 +168,8 @@ def parameters_row(bench: Bench, target: str) -> Row:
         return crashed(bench, target, "parameters", 0, error)
     wrong = miscounted(bench, target, said)
     if wrong is None:
-        return row
+        remarks = target_named(target).remarks(bench.lowered(target))
+        return replace(row, note="; ".join(remarks))
     return replace(row, status="different", layer=wrong[0], note=wrong[1])
 
 
