@@ -104,7 +104,13 @@ class _Placement:
             want = wanted(node, rank)
         if layout == "within_time":
             return across_time(want, rank) if want else self._batch_first(name)
-        return want or self._perms[name]
+        return want or self._given(node, name)
+
+    def _given(self, node: Node, name: str) -> Permutation:
+        """What a node that takes any layout gets: batches first if it tells axes apart."""
+        layer, perm = node.layer, self._perms[name]
+        by_value = isinstance(layer, Op) or (layer.relayout(perm) is layer and not node.weights)
+        return perm if by_value else self._batch_first(name)
 
     def _batch_first(self, name: str) -> Permutation:
         perm = self._perms[name]

@@ -48,9 +48,8 @@ def is_stepwise(node: Node) -> bool:
     )
 
 
-def _back(model: Model, kept: Node) -> Iterator[Node]:
+def _back(model: Model, readers: dict[str, list[Node]], kept: Node) -> Iterator[Node]:
     """The nodes before one, as long as they see single steps and nothing else reads them."""
-    readers = consumers(model)
     node = model.input_of(kept)
     while len(readers[node.name]) == 1 and node.name not in model.outputs:
         yield node
@@ -65,12 +64,13 @@ def keep_packed(model: Model) -> Model:
     It is left out where the masks are the same and all between sees one step at a time: after the
     first of them the sequences are padded at the end, whatever the mask was.
     """
+    readers = consumers(model)
     changed: list[Node] = []
     dropped: list[Node] = []
     for kept in model.nodes:
         if not isinstance(kept.layer, KeptFirst):
             continue
-        *between, spread = list(_back(model, kept)) or [kept]
+        *between, spread = list(_back(model, readers, kept)) or [kept]
         if not isinstance(spread.layer, Spread) or spread.inputs[1] != kept.inputs[1]:
             continue
         source = model.input_of(spread)

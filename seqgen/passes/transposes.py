@@ -102,6 +102,8 @@ def reorder_rows(model: Model) -> Model:
         if chain is None or not source.type.static or step.perm != identity(step.type.rank):
             continue
         memory = inverse(step.layer.perm)
+        if memory[0] != 0:
+            continue
         order = Order(step.type.sizes, tuple(axis - 1 for axis in memory[1:]))
         dropped.append(step)
         changed += [replace(node, rows=order, columns=order) for node in chain[:-1]]

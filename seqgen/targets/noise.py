@@ -1,6 +1,7 @@
 """Noise in training as PyTorch has it."""
 
 from seqgen.ir.graph import Node
+from seqgen.layers.within import within
 
 # Keras divides by 1 - rate.
 DIVIDED = ("GaussianDropout", "AlphaDropout")
@@ -10,6 +11,18 @@ def drops_channels(node: Node) -> bool:
     """Whether a dropout draws once for each sample and channel of a channels-first tensor."""
     shape = node.layer.noise_shape or ()
     return 3 <= len(shape) <= 5 and shape == (None, None, *(1,) * (len(shape) - 2))
+
+
+def whole_drop(node: Node) -> str | None:
+    """Why a target that trains cannot say a rate of a recurrent layer."""
+    for part in within(node.layer):
+        gated = hasattr(part, "recurrent_activation") and not hasattr(part, "filters")
+        if gated and 1.0 in (part.dropout, part.recurrent_dropout):
+            return (
+                "cannot say a dropout of 1.0: Keras drops nothing in a loop and everything on "
+                "cuDNN; use a rate below 1"
+            )
+    return None
 
 
 def endless_noise(node: Node) -> str | None:

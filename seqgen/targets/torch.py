@@ -205,6 +205,7 @@ TORCH = Target(
         normalization.masked_axis,
         normalization.changed_by_steps,
         noise.endless_noise,
+        noise.whole_drop,
         reshaping.rounded_bicubic,
     ),
     functions={
