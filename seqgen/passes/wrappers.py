@@ -27,6 +27,8 @@ ANY_RANK = (
     LeakyReLU,
     ReLU,
 )
+
+
 def _takes_any_rank(layer: Layer) -> bool:
     activation = getattr(layer, "activation", None)
     along = activation is not None and activation.name in AXIS_ACTIVATIONS
@@ -74,10 +76,13 @@ def _inside(block: _Block, before: Node, x: TensorType, path: str, around: Node)
         mask = before.mask
 
 
-def _takes_steps(node: Node) -> bool:
-    """Whether training changes variables of a layer at each step, one after the other."""
+def _with_steps(node: Node, steps: tuple[str, ...]) -> Node:
+    """A layer for each step, which reads the steps if training changes its variables at each."""
     kinds = {type(part).__name__ for part in within(node.layer)}
-    return "SpectralNormalization" in kinds or ("BatchNormalization" in kinds and node.trainable)
+    trained = "BatchNormalization" in kinds and node.trainable
+    if trained or "SpectralNormalization" in kinds:
+        return replace(node, inputs=(*node.inputs, *steps))
+    return node
 
 
 def _unwrapped(model: Model, node: Node, trains: bool) -> list[Node] | None:
@@ -115,18 +120,14 @@ def _unwrapped(model: Model, node: Node, trains: bool) -> list[Node] | None:
         ]
     kind = TensorType((2,), ("axes",), "int64")
     steps = Node(f"{node.name}.steps", Steps(), x, kind, place, variable="steps")
-    # The steps of a layer around this one, if there is one, come first.
-    more = (*node.inputs[1:], steps.name)
-    stepped = [trains and _takes_steps(one) for one in inside]
-    inside = [
-        replace(one, inputs=(*one.inputs, *more)) if by_step else one
-        for one, by_step in zip(inside, stepped, strict=True)
-    ]
-    nodes, sizes = [before, *inside], ()
-    if not isinstance(node.type.shape[1], int):
-        sizes = (steps.name,)
-    if sizes or any(stepped):
-        nodes.insert(0, steps)
+    is_open = not isinstance(node.type.shape[1], int)
+    if trains:
+        # The steps of a layer around this one, if there is one, come first.
+        more = (*node.inputs[1:], steps.name)
+        inside = [_with_steps(one, more) for one in inside]
+    read = is_open or any(steps.name in one.inputs for one in inside)
+    sizes = (steps.name,) if is_open else ()
+    nodes = [*((steps,) if read else ()), before, *inside]
     split = replace(
         node, layer=SplitTime(), inputs=(nodes[-1].name, *sizes), source=place, weights=()
     )

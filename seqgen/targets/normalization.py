@@ -49,7 +49,7 @@ def stepped_norms(model: Model) -> bool:
 def changed_by_steps(node: Node) -> str | None:
     """Why a target that trains cannot say a layer within TimeDistributed."""
     if node.kind == "SpectralNormalization" and len(node.inputs) > 1:
-        return "cannot say it within TimeDistributed, where each step changes vector_u; leave it out"
+        return "cannot say it within TimeDistributed: each step changes vector_u; leave it out"
     if node.kind == "BatchNormalization" and len(node.inputs) > 2:
         return "cannot say it within two TimeDistributed; put a Reshape in place of the inner one"
     return None
