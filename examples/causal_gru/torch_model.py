@@ -56,6 +56,7 @@ def build_model() -> CausalGru:
 def load_weights(model: CausalGru, path: str = "weights.safetensors") -> None:
     """Load weights in Keras layout from a .safetensors file."""
     weights = load_file(path)
+    # The gates of a GRU are z, r, h in Keras, and r, z, n here.
     model.load_state_dict(
         {
             "conv1d.weight": weights.pop("conv1d.kernel").permute(2, 1, 0),

@@ -96,6 +96,7 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
         make_tensor_value_info("lstm_1.next_c", TensorProto.FLOAT, [4, 32]),
     ]
     weights = load_file(path)
+    # The gates of an LSTM are i, f, c, o in Keras, and i, o, f, c here.
     arrays = {
         "lstm.lstm_cell.kernel": weights.pop("lstm.lstm_cell.kernel")
         .reshape(3, 4, 32)[:, [0, 3, 1, 2]]
@@ -111,7 +112,6 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
         .reshape(1, 128, 32),
         "lstm.lstm_cell.bias": weights.pop("lstm.lstm_cell.bias")
         .reshape(4, 32)[[0, 3, 1, 2]]
-        .reshape(128)
         .reshape(1, 128),
         "lstm_1.lstm_cell.kernel": weights.pop("lstm_1.lstm_cell.kernel")
         .reshape(32, 4, 32)[:, [0, 3, 1, 2]]
@@ -127,7 +127,6 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
         .reshape(1, 128, 32),
         "lstm_1.lstm_cell.bias": weights.pop("lstm_1.lstm_cell.bias")
         .reshape(4, 32)[[0, 3, 1, 2]]
-        .reshape(128)
         .reshape(1, 128),
         "next_reading.kernel": weights.pop("next_reading.kernel"),
         "next_reading.bias": weights.pop("next_reading.bias"),

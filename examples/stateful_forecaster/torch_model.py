@@ -34,15 +34,16 @@ class LSTM(nn.LSTM):
 
     def reset_states(self) -> None:
         """Begin anew with the next batch."""
-        self.h = torch.zeros_like(self.h)
-        self.c = torch.zeros_like(self.c)
+        self.h.zero_()
+        self.c.zero_()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        before = (self.h, self.c) if self.stateful else None
+        # Backward needs the states that it began with as they were.
+        before = (self.h.clone(), self.c.clone()) if self.stateful else None
         y, (h, c) = super().forward(x, before)
         if self.stateful:
-            self.h = h.detach()
-            self.c = c.detach()
+            self.h.copy_(h.detach())
+            self.c.copy_(c.detach())
         return y if self.return_sequences else h[-1]
 
 

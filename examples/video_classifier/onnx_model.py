@@ -121,6 +121,7 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
         make_tensor_value_info("action", TensorProto.FLOAT, ["batch", 5]),
     ]
     weights = load_file(path)
+    # The gates of an LSTM are i, f, c, o in Keras, and i, o, f, c here.
     arrays = {
         "time_distributed.frame_encoder.conv2d.kernel": weights.pop(
             "time_distributed.frame_encoder.conv2d.kernel"
@@ -148,7 +149,6 @@ def build_model(path: str = "weights.safetensors") -> onnx.ModelProto:
         .reshape(1, 256, 64),
         "lstm.lstm_cell.bias": weights.pop("lstm.lstm_cell.bias")
         .reshape(4, 64)[[0, 3, 1, 2]]
-        .reshape(256)
         .reshape(1, 256),
         "action.kernel": weights.pop("action.kernel"),
         "action.bias": weights.pop("action.bias"),

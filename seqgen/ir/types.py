@@ -23,11 +23,11 @@ def axis_names(rank: int, data_format: str = "channels_last") -> tuple[str, ...]
     channels to a convolution and features to a Dense layer, and both mean the same axis. A format
     that begins with `time_` has steps before the axes of a sample.
     """
+    if rank == 1:
+        return (BATCH,)
     if data_format.startswith(TIMED):
         inner = axis_names(rank - 1, data_format.removeprefix(TIMED))
         return (BATCH, "time", *inner[1:])
-    if rank == 1:
-        return (BATCH,)
     if rank == 2:
         return (BATCH, "features")
     spatial = SPATIAL_AXES.get(rank - 2) or tuple(f"axis_{i}" for i in range(1, rank - 1))

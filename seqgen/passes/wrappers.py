@@ -78,9 +78,11 @@ def _inside(block: _Block, before: Node, x: TensorType, path: str, around: Node)
 
 def _with_steps(node: Node, steps: tuple[str, ...]) -> Node:
     """A layer for each step, which reads the steps if training changes its variables at each."""
-    kinds = {type(part).__name__ for part in within(node.layer)}
-    trained = "BatchNormalization" in kinds and node.trainable
-    if trained or "SpectralNormalization" in kinds:
+    parts = list(within(node.layer))
+    trained = node.trainable and any(
+        type(part).__name__ == "BatchNormalization" and part.trainable for part in parts
+    )
+    if trained or any(type(part).__name__ == "SpectralNormalization" for part in parts):
         return replace(node, inputs=(*node.inputs, *steps))
     return node
 

@@ -24,7 +24,7 @@ from seqgen.passes.transposes import remove_transposes
 from seqgen.passes.unchanged import say_unchanged
 from seqgen.passes.wrappers import time_of_inference
 from seqgen.render import Macros
-from seqgen.targets import normalization, recurrent, reshaping
+from seqgen.targets import normalization, recurrent, recurrent_rows, reshaping
 from seqgen.targets.activations import onnx_activation
 from seqgen.targets.base import Row, Target
 from seqgen.targets.constants import CONSTANTS, STATISTICS, slopes_shape
@@ -174,7 +174,7 @@ ONNX = Target(
         **CONV,
         **DEPTHWISE,
         **normalization.ONNX_ROWS,
-        **recurrent.ONNX_ROWS,
+        **recurrent_rows.ONNX_ROWS,
     },
     limits=(
         onnx_activation,

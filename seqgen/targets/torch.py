@@ -21,7 +21,7 @@ from seqgen.passes.transposes import remove_transposes
 from seqgen.passes.unchanged import say_unchanged
 from seqgen.passes.wrappers import time_of_training
 from seqgen.render import Macros, Source, templates_folder
-from seqgen.targets import noise, normalization, recurrent, reshaping
+from seqgen.targets import noise, normalization, recurrent, recurrent_rows, reshaping
 from seqgen.targets.activations import torch_activation
 from seqgen.targets.base import Move, Row, Target
 from seqgen.targets.constants import (
@@ -196,7 +196,7 @@ TORCH = Target(
         **CONV,
         **DEPTHWISE,
         **normalization.TORCH_ROWS,
-        **recurrent.TORCH_ROWS,
+        **recurrent_rows.TORCH_ROWS,
     },
     limits=(
         torch_activation,

@@ -28,7 +28,9 @@ def batch(manifest: dict[str, Any], size: int) -> Any:
     """A batch as the manifest describes the input; open sizes are 16, that of the batch `size`."""
     entry = manifest["targets"]["torch"]["inputs"][0]
     known = [16 if i else size for i in range(len(entry["shape"]))]
-    sizes = [n if isinstance(n, int) else other for n, other in zip(entry["shape"], known)]
+    sizes = [
+        n if isinstance(n, int) else other for n, other in zip(entry["shape"], known, strict=True)
+    ]
     generator = torch.Generator().manual_seed(0)
     if entry["dtype"].startswith("int"):
         return torch.randint(0, 5, sizes, generator=generator, dtype=getattr(torch, entry["dtype"]))

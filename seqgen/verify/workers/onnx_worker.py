@@ -12,10 +12,16 @@ from protocol import NotHere, Request, load_program, noting, read_arrays, serve,
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # What onnxruntime says when it has no kernel for an operator in a dtype.
-NO_KERNEL = ("NOT_IMPLEMENTED", "Could not find an implementation")
+NO_KERNEL = ("NOT_IMPLEMENTED", "Could not find an implementation", "does not support double")
 DTYPES = {"tensor(float)": "f4", "tensor(double)": "f8", "tensor(float16)": "f2"}
 # Where onnxruntime looks for weights that a graph in memory does not hold.
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+def told(error: Exception) -> Exception:
+    """An error of onnxruntime; one that says that something is not there is of that kind."""
+    missing = any(words in str(error) for words in NO_KERNEL)
+    return NotHere(f"onnxruntime has no kernel: {str(error)[:200]}") if missing else error
 
 
 def session(
@@ -43,9 +49,7 @@ def session(
     try:
         made = onnxruntime.InferenceSession(source, options, providers=[settings])
     except Exception as error:
-        if any(words in str(error) for words in NO_KERNEL):
-            raise NotHere(f"onnxruntime has no kernel: {str(error)[:200]}") from None
-        raise
+        raise told(error) from None
     if made.get_providers()[0] != provider:
         raise NotHere(f"onnxruntime fell back to {made.get_providers()[0]}")
     return made
@@ -66,7 +70,10 @@ def step(
     ports = made.get_inputs()
     array = array.astype(DTYPES.get(ports[0].type, array.dtype))
     names = (port.name for port in ports)
-    return made.run(None, dict(zip(names, [array, *states], strict=True)))
+    try:
+        return made.run(None, dict(zip(names, [array, *states], strict=True)))
+    except Exception as error:
+        raise told(error) from None
 
 
 def run(
