@@ -21,12 +21,20 @@ MODULE_ATTRIBUTES = frozenset(
 )
 
 
-def identifier(name: str, taken: Collection[str] = ()) -> str:
-    """A Python identifier for a name of a spec, different from those that are taken."""
+def identifier(
+    name: str, taken: Collection[str] = (), reserved: Collection[str] = MODULE_ATTRIBUTES
+) -> str:
+    """A Python identifier for a name of a spec, different from those that are taken.
+
+    Args:
+        name: The name.
+        taken: Identifiers in use.
+        reserved: Words beside Python's own that it must not be.
+    """
     text = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "layer"
     if text[0].isdigit():
         text = f"layer_{text}"
-    if keyword.iskeyword(text) or keyword.issoftkeyword(text) or text in MODULE_ATTRIBUTES:
+    if keyword.iskeyword(text) or keyword.issoftkeyword(text) or text in reserved:
         text += "_"
     unique, count = text, 1
     while unique in taken:

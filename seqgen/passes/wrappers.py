@@ -28,6 +28,8 @@ ANY_RANK = (
     ReLU,
 )
 
+SIZES = TensorType((2,), ("axes",), "int64")
+
 
 def _takes_any_rank(layer: Layer) -> bool:
     activation = getattr(layer, "activation", None)
@@ -87,53 +89,50 @@ def _with_steps(node: Node, steps: tuple[str, ...]) -> Node:
     return node
 
 
+def _around(node: Node, inner: Layer) -> Node:
+    """The node with the variables of the layer inside, and whether those are trained."""
+    trainable = node.trainable and bool(inner.trainable)
+    return replace(node, weights=_within(node.weights, inner.name), trainable=trainable)
+
+
+def _merged(node: Node, source: Node, inner: Layer, place: str) -> Node:
+    """The node that takes steps for samples."""
+    name, step = f"{node.name}.merged", node.layer.step_type(source.type)
+    # The mask of the input is merged as the input is; its own name says so.
+    mask = name if source.mask is not None and inner.uses_mask else None
+    return Node(name, MergeTime(), node.inputs[:1], step, place, mask=mask)
+
+
+def _each(node: Node, inner: Layer, before: Node) -> list[Node]:
+    """The nodes of the layer inside, for all steps of all samples."""
+    around = _around(node, inner)
+    if isinstance(inner, _Block):
+        return list(_inside(inner, before, before.type, node.source, around))
+    output, name = inner.output_type(before.type), f"{node.name}.each"
+    inputs = (before.name,)
+    return [replace(around, name=name, layer=inner, inputs=inputs, type=output, mask=None)]
+
+
 def _unwrapped(model: Model, node: Node, trains: bool) -> list[Node] | None:
     """The nodes that stand for a layer of each step."""
     if not isinstance(node.layer, TimeDistributed):
         return None
-    source, inner = model.input_of(node), node.layer.inner
-    around = replace(
-        node,
-        weights=_within(node.weights, inner.name),
-        trainable=node.trainable and bool(inner.trainable),
-    )
+    inner = node.layer.inner
     if _takes_any_rank(inner):
-        return [replace(around, layer=replace(inner, name=node.layer.name))]
-    is_block = isinstance(inner, _Block)
-    place = f"{node.source}/{inner.name}" if is_block else node.source
-    step = node.layer.step_type(source.type)
-    # The mask of the input is merged as the input is; its own name says so.
-    merged, masked = f"{node.name}.merged", source.mask is not None and inner.uses_mask
-    x = node.inputs[:1]
-    before = Node(merged, MergeTime(), x, step, place, mask=merged if masked else None)
-    if is_block:
-        inside = list(_inside(inner, before, step, node.source, around))
-    else:
-        output = inner.output_type(step)
-        inside = [
-            replace(
-                around,
-                name=f"{node.name}.each",
-                layer=inner,
-                inputs=(merged,),
-                type=output,
-                mask=None,
-            )
-        ]
-    kind = TensorType((2,), ("axes",), "int64")
-    steps = Node(f"{node.name}.steps", Steps(), x, kind, place, variable="steps")
-    is_open = not isinstance(node.type.shape[1], int)
+        return [replace(_around(node, inner), layer=replace(inner, name=node.layer.name))]
+    place = f"{node.source}/{inner.name}" if isinstance(inner, _Block) else node.source
+    before = _merged(node, model.input_of(node), inner, place)
+    inside = _each(node, inner, before)
+    steps = Node(f"{node.name}.steps", Steps(), before.inputs, SIZES, place, variable="steps")
     if trains:
         # The steps of a layer around this one, if there is one, come first.
         more = (*node.inputs[1:], steps.name)
         inside = [_with_steps(one, more) for one in inside]
-    read = is_open or any(steps.name in one.inputs for one in inside)
-    sizes = (steps.name,) if is_open else ()
-    nodes = [*((steps,) if read else ()), before, *inside]
-    split = replace(
-        node, layer=SplitTime(), inputs=(nodes[-1].name, *sizes), source=place, weights=()
-    )
-    return [*nodes, split]
+    told = () if isinstance(node.type.shape[1], int) else (steps.name,)
+    inputs = (inside[-1].name, *told)
+    split = replace(node, layer=SplitTime(), inputs=inputs, source=place, weights=())
+    asked = any(steps.name in one.inputs for one in (*inside, split))
+    return [*((steps,) if asked else ()), before, *inside, split]
 
 
 def unwrap_time(model: Model, trains: bool) -> Model:

@@ -11,6 +11,8 @@ from seqgen.layers.activation import Activation
 from seqgen.naming import class_name, identifier
 
 MAIN = "x"
+# What programs call by these names in `forward`.
+RESERVED = ("F", "nn", "self", "torch")
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,10 @@ class _Variables:
         for variable in () if node.variable else (MAIN, own):
             if self._free(variable, index):
                 return variable
-        name = node.variable or identifier(node.part or node.name.rpartition("/")[2])
-        return identifier(name, {MAIN, *(v for v in self._holds if not self._free(v, index))})
+        # A part of a layer begins with the direction that it runs in.
+        name = node.variable or node.part.partition("_")[0] or node.name.rpartition("/")[2]
+        taken = {MAIN, *(v for v in self._holds if not self._free(v, index))}
+        return identifier(name, taken, RESERVED)
 
     def _keep(self, name: str, index: int) -> str:
         """Choose a variable for the value of a node that a statement makes."""
