@@ -90,7 +90,7 @@ class Translator:
         elif name not in LAYERS:
             self._refusals.add(f"{label}: seqgen has no such layer{near_miss(name, LAYERS)}")
         else:
-            return {name: self.arguments(LAYERS[name], config, label)}
+            return {name: LAYERS[name].without_implied(self.arguments(LAYERS[name], config, label))}
         return {}
 
     def arguments(self, cls: Any, config: Plain, label: str) -> Plain:

@@ -186,6 +186,11 @@ class Layer(Stateful):
             raise SpecError(faults)
         return cls(**known)
 
+    @classmethod
+    def without_implied(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Named arguments without those that follow from the others."""
+        return arguments
+
     def check(self) -> tuple[Fault, ...]:
         """Faults in how the arguments go together; each alone is already known to be valid."""
         return ()

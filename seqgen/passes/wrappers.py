@@ -9,11 +9,12 @@ from seqgen.ir.sequences import MergeTime, SplitTime, Steps
 from seqgen.ir.types import TensorType
 from seqgen.layers.activation import ELU, Activation, LeakyReLU, ReLU
 from seqgen.layers.base import Layer, Weight
+from seqgen.layers.block import _Block
 from seqgen.layers.core import Dense, Identity
 from seqgen.layers.objects import AXIS_ACTIVATIONS
 from seqgen.layers.regularization import Dropout, GaussianDropout, GaussianNoise
 from seqgen.layers.within import within
-from seqgen.layers.wrappers import TimeDistributed, _Block
+from seqgen.layers.wrappers import TimeDistributed
 
 # Layers that do to all steps at once what they do to each, as far as their arguments let them.
 ANY_RANK = (

@@ -259,6 +259,36 @@ def test_refused_by_name(make: Callable[[], Any], words: list[str]) -> None:
     assert all(word in str(raised.value) for word in words), str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "spec"),
+    [
+        ({}, {"layer": {"LSTM": {"units": 3, "return_sequences": True, "name": "one"}}}),
+        (
+            {"merge_mode": "sum"},
+            {
+                "layer": {"LSTM": {"units": 3, "return_sequences": True, "name": "one"}},
+                "merge_mode": "sum",
+            },
+        ),
+    ],
+)
+def test_direction_that_follows_is_left_out(given: Any, spec: Any) -> None:
+    layer = layers.Bidirectional(layers.LSTM(3, return_sequences=True, name="one"), **given)
+    imported = seqgen.from_keras(keras.Sequential([keras.Input((None, 2)), layer]))
+    (item,) = imported.to_dict()["layers"]
+    assert item == {"Bidirectional": {**spec, "name": layer.name}}
+
+
+def test_direction_of_its_own_is_kept() -> None:
+    back = layers.LSTM(3, go_backwards=True, activation="relu", name="back")
+    model = keras.Sequential(
+        [keras.Input((None, 2)), layers.Bidirectional(layers.LSTM(3), backward_layer=back)]
+    )
+    (item,) = seqgen.from_keras(model).to_dict()["layers"]
+    said = item["Bidirectional"]["backward_layer"]["LSTM"]
+    assert said == {"units": 3, "activation": "relu", "go_backwards": True, "name": "back"}
+
+
 def test_something_else_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="received dict"):
         seqgen.from_keras({})
