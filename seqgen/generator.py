@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from seqgen.errors import SpecError
 from seqgen.folder import differences, write
 from seqgen.ir.graph import Model, Node
+from seqgen.ir.types import axis_names
 from seqgen.passes.layout import LAYOUTS, identity
 from seqgen.render import Rendering
 from seqgen.targets import TARGETS, Target, target_named
@@ -112,12 +113,17 @@ def _ports(lowered: Model, names: Iterable[str]) -> list[dict[str, Any]]:
 
 def _states(target: Target, lowered: Model) -> tuple[list[Any], list[Any]]:
     """The manifest's description of the states that go in and come out besides."""
-    known = [
-        ({"name": name, "shape": list(shape), "dtype": lowered.dtype, "layout": None, "perm": None})
-        for pair in target.states(lowered)
-        for name, shape in ((pair[0], pair[2]), (pair[1], pair[2]))
-    ]
-    return known[::2], known[1::2]
+
+    def port(name: str, shape: tuple[int, ...]) -> dict[str, Any]:
+        layout = list(axis_names(len(shape), "channels_first"))
+        said = {"shape": list(shape), "dtype": lowered.dtype, "layout": layout, "perm": None}
+        return {"name": name, **said}
+
+    states = list(target.states(lowered))
+    return (
+        [port(name, shape) for name, _, shape in states],
+        [port(name, shape) for _, name, shape in states],
+    )
 
 
 def version() -> str:
