@@ -1,6 +1,6 @@
 """What a target is: data. Which passes run, where weights go, what it refuses."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,15 @@ class Row:
     gates: tuple[int, ...] = ()
 
 
+def _shape_after(step: str, numbers: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an array of `shape` after a step."""
+    if step == "transpose":
+        return tuple(shape[axis] for axis in numbers)
+    if step == "reshape":
+        return numbers
+    return shape[1:] if step == "row" else shape
+
+
 @dataclass(frozen=True)
 class Move:
     """The way of one variable from the weights file into a target.
@@ -77,6 +86,30 @@ class Move:
                 array = array[numbers[0]] if step == "row" else getattr(array, step)(numbers)
         return array
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of the Keras array, and that after each step."""
+        shapes = [self.weight.shape]
+        for step, numbers in self.steps:
+            shapes.append(_shape_after(step, numbers, shapes[-1]))
+        return tuple(shapes)
+
+    def invert(self, array: np.ndarray) -> np.ndarray:
+        """The Keras array of what the target has: the way back of `apply`.
+
+        Of one row it makes an array with this row alone; `restored` puts the rows together.
+        """
+        for (step, numbers), shape in zip(self.steps[::-1], self.shapes[-2::-1], strict=True):
+            if step == "take":
+                axis, *places = numbers
+                array = array.take(np.argsort(places), axis)
+            elif step == "row":
+                array = array[np.newaxis]
+            else:
+                back = shape if step == "reshape" else tuple(map(int, np.argsort(numbers)))
+                array = getattr(array, step)(back)
+        return array
+
     def spell(self, transpose: str) -> str:
         """The steps as source code behind an array, with the framework's word for a transpose."""
         words = {"transpose": transpose, "reshape": "reshape"}
@@ -90,6 +123,12 @@ class Move:
             else:
                 text += f".{words[step]}({', '.join(map(str, numbers))})"
         return text
+
+
+def restored(moves: Sequence[Move], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The Keras array of a variable from what the target has: an array for each of its moves."""
+    parts = [move.invert(array) for move, array in zip(moves, arrays, strict=True)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 @dataclass(frozen=True)

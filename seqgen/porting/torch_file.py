@@ -1,0 +1,163 @@
+"""State dicts of the generated PyTorch program, as `torch.save` writes them.
+
+They are read with `weights_only=True`, so that nothing within a pickle is ever run, and the arrays
+of the archive must be stored as they are, so that no more memory is taken than the file has bytes.
+"""
+
+import warnings
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from seqgen.errors import SeqgenError, UnsupportedError
+from seqgen.layers.arguments import short
+from seqgen.porting.content import Content, checked, refused
+from seqgen.porting.programs import Placing, placing
+from seqgen.tensor_file import CODES, Lazy
+from seqgen.weights import Weights
+
+if TYPE_CHECKING:
+    from seqgen.spec.sequential import Sequential
+
+SAVE = "save a plain one with torch.save(model.state_dict(), path)"
+# What a BatchNormalization of PyTorch counts besides, and does not use where momentum is a number.
+COUNTER, COUNTED = "num_batches_tracked", "running_mean"
+# What wraps a model and its names.
+PREFIXES = ("module.", "_orig_mod.")
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise SeqgenError(
+            "PyTorch is needed for .pt files and is not installed: pip install torch"
+        ) from None
+    return torch
+
+
+def _check_stored(path: Path) -> None:
+    """Refuse an archive that would unpack to more than it has bytes."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise SeqgenError(f"{path} is broken: {error}") from None
+    if any(info.compress_type != zipfile.ZIP_STORED for info in members):
+        raise UnsupportedError(f"{path}: it is compressed, as torch.save does not do; {SAVE}")
+
+
+def _loaded(path: Path) -> Any:
+    torch = _torch()
+    _check_stored(path)
+    try:
+        with warnings.catch_warnings():
+            # What torch thinks of a file is said in one error, or not at all.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise SeqgenError(f"{path}: cannot be read: {error.strerror or error}") from None
+    # What is no plain file of tensors fails in as many ways as there are bytes.
+    except Exception as error:
+        reason = " ".join(str(error).split("\n")[0].split())
+        raise SeqgenError(
+            f"{path} is not a plain state dict of tensors, or it is broken; a pickle is never run; "
+            f"{SAVE} ({type(error).__name__}: {reason[:120]})"
+        ) from None
+
+
+def _entry(tensor: Any) -> Lazy | str:
+    """A tensor as an entry of a store, or what is wrong with it."""
+    torch = _torch()
+    if not isinstance(tensor, torch.Tensor):
+        return f"expected a tensor, received {type(tensor).__name__}"
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        return f"expected a dense tensor with values, received {tensor.layout} {tensor.device}"
+    if dtype not in CODES:
+        return f"expected one of {', '.join(CODES)}; received {dtype}"
+    return Lazy(tuple(tensor.shape), dtype, lambda: _array(tensor))
+
+
+def _array(tensor: Any) -> np.ndarray:
+    torch = _torch()
+    tensor = tensor.detach().resolve_conj().resolve_neg()
+    if tensor.dtype is torch.bfloat16:
+        import ml_dtypes
+
+        bits: np.ndarray = tensor.contiguous().view(torch.int16).numpy()
+        return bits.view(ml_dtypes.bfloat16)
+    return np.asarray(tensor.numpy())
+
+
+def _tensor(array: np.ndarray) -> Any:
+    torch = _torch()
+    own = array.copy(order="C")
+    if own.dtype.name == "bfloat16":
+        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(own)
+
+
+def _stored(path: Path) -> dict[str, Lazy]:
+    loaded = _loaded(path)
+    if not isinstance(loaded, dict):
+        name = type(loaded).__name__
+        raise SeqgenError(f"{path}: expected a state dict, received {name}; {SAVE}")
+    inner = [key for key, value in loaded.items() if isinstance(value, dict)]
+    if inner:
+        raise SeqgenError(
+            f"{path}: expected a state dict, received a checkpoint with {short(inner[0])} within; "
+            f"save that one by itself: torch.save(checkpoint[{short(inner[0])}], path)"
+        )
+    entries = {key: _entry(tensor) for key, tensor in loaded.items()}
+    faults = [f"{short(key)}: expected a name" for key in loaded if not isinstance(key, str)]
+    faults += [f"'{key}': {entry}" for key, entry in entries.items() if isinstance(entry, str)]
+    refused(path, "it is not a plain state dict of tensors", faults)
+    return {key: entry for key, entry in entries.items() if isinstance(entry, Lazy)}
+
+
+def _counters(entries: dict[str, Lazy], places: Placing) -> list[str]:
+    """The counts of batches of the model's BatchNormalization layers."""
+    names = {name for name, _ in places.placed}
+    return [
+        key
+        for key, entry in entries.items()
+        if key.rpartition(".")[2] == COUNTER
+        and f"{key.removesuffix(COUNTER)}{COUNTED}" in names
+        and (entry.shape, entry.dtype) == ((), "int64")
+    ]
+
+
+def _hint(entries: dict[str, Lazy]) -> str:
+    for prefix in PREFIXES:
+        if entries and all(key.startswith(prefix) for key in entries):
+            return f"all names begin with '{prefix}': save the state dict of the model inside"
+    return ""
+
+
+def read(path: Path, model: "Sequential", layout: str) -> Content:
+    """The weights of a state dict of the generated PyTorch program.
+
+    Raises:
+        SeqgenError: It is not a plain state dict of tensors.
+        MismatchError: Names, shapes or dtypes are not those of the program.
+    """
+    places, entries = placing(model, "torch", layout), _stored(path)
+    counters = _counters(entries, places)
+    stored = Weights({key: entry for key, entry in entries.items() if key not in counters})
+    checked(path, stored, places.specs, places.lowered.dtype, _hint(entries))
+    return Content(places.restored(stored), tuple(counters))
+
+
+def write(path: Path, weights: Weights, model: "Sequential", layout: str) -> None:
+    """Write a state dict, which `load_state_dict` of the program takes. It is held in memory."""
+    torch = _torch()
+    laid_out = placing(model, "torch", layout).laid_out(weights)
+    tensors = {name: _tensor(array) for name, array in laid_out.items()}
+    # Into an open file: by itself, torch writes the name of the path into the archive.
+    with path.open("xb") as file:
+        torch.save(tensors, file)
