@@ -9,7 +9,7 @@ def import_file(source: Path, out: Path, force: bool = False) -> list[Path]:
     """Write the spec of a model file, and its weights beside it.
 
     Args:
-        source: A `.keras` file, or a config as `.json`.
+        source: A `.keras` file, an `.h5` or `.hdf5` file with a model, or a config as `.json`.
         out: The spec file: `.yaml`, `.json` or `.toml`.
         force: Whether existing files may be overwritten.
 

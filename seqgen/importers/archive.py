@@ -5,10 +5,13 @@ The format is that of keras/src/saving/saving_lib.py: `metadata.json` (the versi
 `layers/<class name in snake case>[_count]/vars`.
 """
 
+import contextlib
 import io
 import json
+import math
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +23,9 @@ from seqgen.weights import Lazy
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 # A config is text about layers; one of this size describes millions of them.
 LONGEST_JSON = 64 * 2**20
+# How a heap of texts in an HDF5 file begins, and each object in it: its number and its size.
+HEAP, HEAP_OBJECT = b"GCOL\x01\0\0\0", struct.Struct("<H6xQ")
+BLOCK = 2**20
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 
@@ -126,11 +132,133 @@ class Store:
     def __init__(self, label: str, file: io.RawIOBase) -> None:
         import h5py
 
-        self._label = label
+        self.label = label
+        self._bytes, self._checked = file, False
+        self._size = file.seek(0, io.SEEK_END)
         try:
             self._file = h5py.File(file, "r")
         except (OSError, RuntimeError) as error:
             raise SeqgenError(f"{label} is no HDF5 file, or it is broken: {error}") from None
+
+    def _node(self, path: str) -> Any:
+        """The group or dataset at a path, if hard links of this very file lead there."""
+        import h5py
+
+        node: Any = self._file
+        with self._reading(f"'{path}'"):
+            for part in path.split("/") if path else ():
+                if not isinstance(node, h5py.Group) or part in ("", ".") or part not in node:
+                    return None
+                if not isinstance(node.get(part, getlink=True), h5py.HardLink):
+                    return None
+                node = node[part]
+        return node
+
+    def has_group(self, path: str) -> bool:
+        """Whether there is a group at a path."""
+        import h5py
+
+        return isinstance(self._node(path), h5py.Group)
+
+    def has_attribute(self, path: str, name: str) -> bool:
+        """Whether a group has an attribute, in one piece or in several."""
+        node = self._node(path)
+        return node is not None and (self._has(node, name) or self._has(node, f"{name}0"))
+
+    def _has(self, node: Any, name: str) -> bool:
+        with self._reading(f"the attribute '{name}'"):
+            return name in node.attrs
+
+    def _attribute(self, node: Any, name: str) -> Any:
+        """The value of an attribute, which claims no more than the file can hold."""
+        with self._reading(f"the attribute '{name}'"):
+            self._check_heaps()
+            found = node.attrs.get_id(name)
+            claimed = math.prod(found.shape or (0,)) * found.dtype.itemsize
+            if claimed > self._largest_text:
+                raise SeqgenError(f"{self.label}: the attribute '{name}' is too large")
+            return node.attrs[name]
+
+    def _check_heaps(self) -> None:
+        """Raise a `ValueError` if a heap of texts has an object on which HDF5 would turn for ever.
+
+        It goes on by the size of an object, which may be nothing where space is free
+        (H5HG__cache_heap_deserialize).
+        """
+        if self._checked:
+            return
+        self._checked, start = True, 0
+        while start < self._size:
+            self._bytes.seek(start)
+            at = (self._bytes.read(BLOCK + len(HEAP)) or b"").find(HEAP)
+            if at >= 0:
+                self._check_heap(start + at)
+            start += BLOCK if at < 0 else at + len(HEAP)
+
+    def _check_heap(self, start: int) -> None:
+        self._bytes.seek(start + len(HEAP))
+        size = int.from_bytes(self._bytes.read(8) or b"", "little")
+        data = self._bytes.read(max(0, min(size, self._size - start) - len(HEAP) - 8)) or b""
+        at = 0
+        while at + HEAP_OBJECT.size <= len(data):
+            index, length = HEAP_OBJECT.unpack_from(data, at)
+            step = HEAP_OBJECT.size + -(-length // 8) * 8 if index else length
+            if not step:
+                raise ValueError("a heap of texts is damaged")
+            at += step
+
+    @contextlib.contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Turn what HDF5 says of broken bytes into one clear error."""
+        try:
+            yield
+        except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
+            raise SeqgenError(f"{self.label}: {what} cannot be read: {error}") from None
+
+    @property
+    def _largest_text(self) -> int:
+        return min(self._size, LONGEST_JSON)
+
+    def text(self, name: str, path: str = "") -> str | None:
+        """An attribute that is a text; None if there is none."""
+        node = self._node(path)
+        if node is None or not self._has(node, name):
+            return None
+        return self._decoded(self._attribute(node, name), name)
+
+    def _decoded(self, value: Any, name: str) -> str:
+        """A text as h5py gives it: in bytes, or with surrogates for what is no UTF-8."""
+        try:
+            data = value.encode() if isinstance(value, str) else value
+            if isinstance(data, bytes) and len(data) <= self._largest_text:
+                return data.decode()
+        except UnicodeError:
+            pass
+        raise SeqgenError(f"{self.label}: the attribute '{name}' is no text, or too long a one")
+
+    def names(self, path: str, name: str) -> list[str]:
+        """An attribute that is a list of texts, which Keras cuts in pieces where it is long.
+
+        Raises:
+            MismatchError: There is none.
+        """
+        node = self._node(path)
+        if node is None:
+            raise MismatchError(f"{self.label} holds no group '{path}'")
+        pieces = [name] if self._has(node, name) else []
+        while not pieces or pieces[0] != name:
+            if not self._has(node, f"{name}{len(pieces)}"):
+                break
+            pieces.append(f"{name}{len(pieces)}")
+        if not pieces:
+            raise MismatchError(f"{self.label}: the group '{path}' has no attribute '{name}'")
+        found: list[str] = []
+        for piece in pieces:
+            value = self._attribute(node, piece)
+            if np.ndim(value) != 1:
+                raise SeqgenError(f"{self.label}: the attribute '{piece}' is no list of texts")
+            found += [self._decoded(item, piece) for item in value.tolist()]
+        return found
 
     def entry(self, path: str) -> Lazy:
         """The dataset at a path, not read yet.
@@ -138,34 +266,37 @@ class Store:
         Raises:
             MismatchError: There is none, or it is stored elsewhere than in this file.
         """
+
+        node = self._node(path)
+        if node is None:
+            raise MismatchError(f"{self.label} holds no array at '{path}'")
+        with self._reading(f"'{path}'"):
+            return self._entry(node, path)
+
+    def _entry(self, node: Any, path: str) -> Lazy:
         import h5py
 
-        node: Any = self._file
-        for part in path.split("/"):
-            link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
-            if not isinstance(link, h5py.HardLink):
-                raise MismatchError(f"{self._label} holds no array at '{path}'")
-            node = node[part]
         if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual:
-            raise MismatchError(f"{self._label}: '{path}' is no array stored in the file itself")
-        dtype = "bfloat16" if node.attrs.get("dtype") == "bfloat16" else node.dtype.name
+            raise MismatchError(f"{self.label}: '{path}' is no array stored in the file itself")
+        is_bfloat16 = self._has(node, "dtype") and self._attribute(node, "dtype") == "bfloat16"
+        dtype = "bfloat16" if is_bfloat16 else node.dtype.name
         # Only what is really in the file is read: a claimed shape costs nothing.
-        if node.id.get_storage_size() < node.size * node.dtype.itemsize and node.chunks is None:
+        stored, claimed = node.id.get_storage_size(), (node.size or 0) * node.dtype.itemsize
+        if node.shape is None or min(stored, self._size) < claimed:
             raise MismatchError(
-                f"{self._label}: '{path}' claims shape {node.shape}, but is cut off"
+                f"{self.label}: '{path}' claims shape {node.shape}, but is cut off, or compressed "
+                "as Keras does not write it"
             )
         return Lazy(tuple(node.shape), dtype, lambda: self._read(node, path, dtype))
 
     def _read(self, node: Any, path: str, dtype: str) -> np.ndarray:
-        try:
-            values = node[()]
-        except (OSError, RuntimeError) as error:
-            raise SeqgenError(f"{self._label}: '{path}' cannot be read: {error}") from None
-        if dtype == "bfloat16":
-            import ml_dtypes
+        with self._reading(f"'{path}'"):
+            values = np.asarray(node[()])
+            if dtype == "bfloat16":
+                import ml_dtypes
 
-            return np.asarray(values).view(ml_dtypes.bfloat16)
-        return np.asarray(values)
+                return values.view(ml_dtypes.bfloat16)
+            return values.astype(values.dtype.newbyteorder("="), copy=False)
 
     def arrays(self) -> set[str]:
         """Paths of all arrays in the file."""
@@ -177,7 +308,8 @@ class Store:
             if isinstance(node, h5py.Dataset):
                 found.add(path)
 
-        self._file.visititems(visit)
+        with self._reading("its list of arrays"):
+            self._file.visititems(visit)
         return found
 
     def __enter__(self) -> Self:

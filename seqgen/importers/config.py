@@ -155,13 +155,17 @@ def _dtypes(config: Plain) -> set[str | None]:
     return found
 
 
-def spec_of(config: Any) -> Plain:
+def spec_of(config: Any, refusals: Refusals | None = None) -> Plain:
     """The spec of a Keras 3 Sequential's config, as a dictionary.
+
+    Args:
+        config: The config, with the name of the class.
+        refusals: What was refused before.
 
     Raises:
         UnsupportedError: It is no Sequential, or parts of it cannot be imported; all are named.
     """
-    refusals = Refusals()
+    refusals = refusals or Refusals()
     if not _is_object(config) or not isinstance(config["config"], Mapping):
         raise UnsupportedError("this is no config of a Keras 3 model: no class_name and config")
     if config["class_name"] != "Sequential":

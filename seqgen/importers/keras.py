@@ -1,31 +1,28 @@
-"""Keras models into specs: a live one, a `.keras` file, or a config as JSON."""
+"""Keras models into specs: a live one, a file of Keras 3 or 2, or a config as JSON."""
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from seqgen.errors import MismatchError, SeqgenError, UnsupportedError
-from seqgen.importers.archive import LONGEST_JSON, Archive, Store, parse_json
+from seqgen.importers.archive import LONGEST_JSON, Archive, parse_json
 from seqgen.importers.config import spec_of
-from seqgen.ir.graph import Node
-from seqgen.layers.objects import to_snake_case
+from seqgen.importers.hdf5 import hdf5_model, numbers_only, stored
+from seqgen.spec.files import is_hdf5
 from seqgen.spec.sequential import Sequential
 from seqgen.weights import Lazy, Weights
-
-if TYPE_CHECKING:
-    from seqgen.layers.base import Layer
 
 
 def from_keras(model: Any) -> Sequential:
     """A spec with the weights of a Keras model.
 
     Args:
-        model: A live `keras.Sequential`, or the path of a `.keras` file or of a config as JSON
-            (which has no weights). Keras is not imported for a path.
+        model: A live `keras.Sequential`, or the path of a `.keras` file, of a model that Keras 2
+            saved as `.h5` or `.hdf5`, or of a config as JSON (which has no weights). Keras is not
+            imported for a path.
 
     Raises:
         UnsupportedError: The model, or a part of it, cannot be imported; all parts are named.
@@ -46,11 +43,15 @@ def _from_path(path: Path) -> Sequential:
         archive = Archive(path)
         _check_version(archive.metadata, path)
         model = Sequential.from_dict(spec_of(archive.config))
-        model.set_store(Weights(dict(_stored(model, archive.weights()))))
+        model.set_store(numbers_only(Weights(stored(model, archive.weights()))))
         return model
+    if is_hdf5(path):
+        return hdf5_model(path)
     if path.suffix == ".json":
         return Sequential.from_dict(spec_of(parse_json(_read(path), str(path))))
-    raise UnsupportedError(f"{path}: expected a .keras file, or a config that ends in .json")
+    raise UnsupportedError(
+        f"{path}: expected a .keras, .h5 or .hdf5 file, or a config that ends in .json"
+    )
 
 
 def _read(path: Path) -> bytes:
@@ -83,32 +84,3 @@ def _from_live(keras: Any, model: Any) -> Sequential:
     pairs = zip(specs, variables, strict=True)
     made.set_store(Weights({spec.key: entry(variable) for spec, variable in pairs}))
     return made
-
-
-def _groups(model: Sequential, prefix: str = "") -> "Iterator[tuple[Layer, str]]":
-    """Every layer with the group of the HDF5 file that holds its variables.
-
-    Keras numbers the layers of a container by class, whatever they are called.
-    """
-    used: dict[str, int] = {}
-    for layer in model.layers:
-        name = to_snake_case(type(layer).__name__)
-        used[name] = used.get(name, -1) + 1
-        group = f"{prefix}layers/{name}_{used[name]}" if used[name] else f"{prefix}layers/{name}"
-        if isinstance(layer, Sequential):
-            yield from _groups(layer, f"{group}/")
-        else:
-            yield layer, group
-
-
-def _stored(model: Sequential, store: Store) -> Iterator[tuple[str, Lazy]]:
-    """Every variable of a model with its array in the file."""
-    nodes: tuple[Node, ...] = model.graph().layers
-    for node, (_, group) in zip(nodes, _groups(model), strict=True):
-        for index, weight in enumerate(node.weights):
-            entry = store.entry(f"{group}/{weight.place or f'vars/{index}'}")
-            if entry.shape != weight.shape:
-                raise MismatchError(
-                    f"{weight.key}: expected shape {weight.shape}, the file has {entry.shape}"
-                )
-            yield weight.key, entry

@@ -55,7 +55,9 @@ ALPHA = (REAL, 1.0)
 AXIS = {"axis": (AXES, -1)}
 SLOPE = {"negative_slope": (REAL, 0.2)}
 
-# The names and defaults of keras.activations in Keras 3.15.
+# What Keras 2 called hard_sigmoid: 0.2 * x + 0.5 between 0 and 1. Keras 3 has no function for it.
+KERAS_2_HARD_SIGMOID = "hard_sigmoid_keras_2"
+# The names and defaults of keras.activations in Keras 3.15, and what models of Keras 2 need.
 ACTIVATIONS: dict[str, Signature] = {
     "celu": {"alpha": ALPHA},
     "elu": {"alpha": ALPHA},
@@ -64,6 +66,7 @@ ACTIVATIONS: dict[str, Signature] = {
     "glu": {"axis": (INTEGER, -1)},
     "hard_shrink": {"threshold": (REAL, 0.5)},
     "hard_sigmoid": {},
+    KERAS_2_HARD_SIGMOID: {},
     "hard_silu": {},
     "hard_tanh": {},
     "leaky_relu": SLOPE,

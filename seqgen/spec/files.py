@@ -53,6 +53,11 @@ def _read(path: Path) -> str:
         raise Faults(str(path)).stop("expected text in UTF-8", line) from None
 
 
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether a path ends as those of HDF5 files do."""
+    return os.fspath(path).lower().endswith((".h5", ".hdf5"))
+
+
 def _is_text(source: str) -> bool:
     """Whether a string is a spec itself; a path has one line and no brace at its beginning."""
     return "\n" in source or source.lstrip().startswith("{") or not source.strip()
@@ -65,14 +70,14 @@ def load(
 
     Args:
         source: The path of a YAML, JSON or TOML file, such a text itself, or plain values; or the
-            path of a `.keras` file, which is imported with its weights.
+            path of a `.keras`, `.h5` or `.hdf5` file, which is imported with its weights.
         format: `yaml`, `json` or `toml`; by the suffix of a path, or by the look of a text, if it
             is not given.
 
     Raises:
         SpecError: With every fault of the spec, each with its place.
         MismatchError: The weights that the spec names do not fit it.
-        UnsupportedError: A part of a `.keras` file cannot be imported.
+        UnsupportedError: A part of a file of Keras cannot be imported.
     """
     if format not in (None, *WRITERS):
         raise SpecError(f"expected one of {', '.join(WRITERS)} as format, received {format!r}")
@@ -82,7 +87,7 @@ def load(
         form = format or ("json" if source.lstrip().startswith("{") else "yaml")
         return from_text(source, form)
     path = Path(source)
-    if path.suffix == ".keras":
+    if path.suffix == ".keras" or is_hdf5(path):
         from seqgen.importers.keras import from_keras
 
         return from_keras(path)
@@ -114,9 +119,9 @@ def _model(root: Located | None, faults: Faults, folder: Path) -> Sequential:
     faults.check()
     assert model is not None
     if weights is not None:
-        from seqgen.weights import Weights
+        from seqgen.importers.hdf5 import open_weights
 
-        model.set_store(Weights.open(folder / weights))
+        model.set_store(open_weights(folder / weights, model))
     return model
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -185,16 +186,19 @@ class Sequential(Stack):
             self.set_store(Weights.open(path))
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Read the weights of a safetensors file.
+        """Read the weights of a file: safetensors, or what Keras 3 or 2 saved as `.h5`.
 
         Raises:
-            SpecError: The path does not end in `.safetensors`.
+            SpecError: The path does not end in `.safetensors`, `.h5` or `.hdf5`.
             MismatchError: The file is broken, or does not hold exactly the model's weights.
         """
+        from seqgen.importers.hdf5 import open_weights
+        from seqgen.spec.files import is_hdf5
         from seqgen.weights import Weights, check
 
-        _require_safetensors(path)
-        graph, weights = self.graph(), Weights.open(path)
+        if not is_hdf5(path):
+            _require_safetensors(path)
+        graph, weights = self.graph(), open_weights(Path(path), self)
         check(weights, graph.weights, graph.dtype)
         self.set_store(Weights(dict(weights)))
 
