@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from seqgen.errors import MismatchError, SeqgenError, SpecError, UnsupportedError
     from seqgen.generator import generate
     from seqgen.importers.keras import from_keras
+    from seqgen.importers.torch import from_torch
+    from seqgen.porting import port_weights
     from seqgen.spec.entry import Input
     from seqgen.spec.files import load
     from seqgen.spec.functions import Namespace
@@ -32,8 +34,10 @@ _PLACES = {
     "SpecError": "seqgen.errors",
     "UnsupportedError": "seqgen.errors",
     "from_keras": "seqgen.importers.keras",
+    "from_torch": "seqgen.importers.torch",
     "generate": "seqgen.generator",
     "load": "seqgen.spec.files",
+    "port_weights": "seqgen.porting",
 }
 _MODULES = ("initializers", "layers", "verify")
 _NAMESPACES = ("activations", "constraints", "regularizers")
@@ -49,10 +53,12 @@ __all__ = [
     "activations",
     "constraints",
     "from_keras",
+    "from_torch",
     "generate",
     "initializers",
     "layers",
     "load",
+    "port_weights",
     "regularizers",
     "verify",
 ]

@@ -180,11 +180,59 @@ def with_progress(run: Callable[[Callable[[str], None]], Any]) -> Any:
 )
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def import_(source: Path, out: Path, force: bool) -> None:
-    """Turn a Keras model (.keras, or its config as .json) into a spec, its weights beside it."""
+    """Turn a Keras model (.keras, .h5, .hdf5, or its config as .json) into a spec with weights."""
     from seqgen.importers import import_file
 
     for path in import_file(source, out, force):
         click.echo(path)
+
+
+@main.command("port-weights")
+@SPEC
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The file to read: .safetensors, .keras, .weights.h5, .h5, .hdf5, .pt, .pth or .onnx.",
+)
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The file to write: .safetensors, .weights.h5, .pt or .pth.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["native", "spec"]),
+    help="With which the programs of .pt and .onnx files were generated; by itself what the "
+    "seqgen.json beside the file says, else native.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@click.option("--allow-nonfinite", is_flag=True, help="Take NaN and infinities as they are.")
+@click.option("--json", "as_json", type=click.Path(path_type=Path), help="Write a JSON report.")
+def port_weights(spec: Path, as_json: Path | None, **options: Any) -> None:
+    """Write the weights of SPEC from one file into another, and print what went where.
+
+    \b
+    .safetensors    Keras layout, as seqgen writes it      read and written
+    .weights.h5     Keras 3                                read and written
+    .pt, .pth       state dict of torch_model.py           read and written
+    .keras          Keras 3, a whole model                 read
+    .h5, .hdf5      Keras 2                                read
+    .onnx           the graph that onnx_model.py writes    read
+
+    The source must hold exactly the weights of the spec: every name, shape and dtype that does not
+    fit is listed, and nothing is written then. Pickles are never run.
+
+    In a pipe, each line is a variable: key, source, target, shape and dtype, with tabs between.
+    """
+    import seqgen
+
+    report = seqgen.port_weights(seqgen.load(spec), **options)
+    report.print()
+    write(report.to_json(), as_json)
 
 
 @main.command()

@@ -303,6 +303,10 @@ class Layer(Stateful):
         """Whether the features of a batch of vectors may come in any order, weights moved alike."""
         return self.layout == "any"
 
+    def takes(self, perm: Permutation) -> bool:
+        """Whether `relayout` knows what an input transposed by `perm` asks of the layer."""
+        return True
+
     def relayout(self, perm: Permutation) -> "Layer":
         """The layer with its axis arguments rewritten for an input transposed by `perm`."""
         return self

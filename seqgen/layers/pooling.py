@@ -92,6 +92,9 @@ class _GlobalPooling(_Spatial):
         start = 2 if self.data_format == "channels_first" else 1
         return tuple(range(start, start + self.rank))
 
+    def takes(self, perm: Permutation) -> bool:
+        return perm.index(self.channel_axis(len(perm))) in (1, len(perm) - 1)
+
     def relayout(self, perm: Permutation) -> "_GlobalPooling":
         first = perm.index(self.channel_axis(len(perm))) == 1
         return replace(self, data_format="channels_first" if first else "channels_last")

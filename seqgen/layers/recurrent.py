@@ -23,6 +23,10 @@ from seqgen.layers.objects import (
 SEED = optional(INTEGER)
 ONE_OUTPUT = "a Sequential passes on one tensor, and the states would be more; leave it false"
 NO_CUDNN = "it changes no numbers, and fails without cuDNN; leave it 'auto'"
+ZEROS_TURNED = (
+    "Keras gives zeros at other steps than the masked ones where unroll, go_backwards and "
+    "zero_output_for_mask come together, as they do in a Bidirectional; leave unroll false"
+)
 # Keras makes four masks for four products, and multiplies the whole sequence by them as if one.
 MASKS_OF_GATES = (
     "Keras fails in training with dropout, implementation=1 and no recurrent_dropout; take "
@@ -218,6 +222,8 @@ def _cell(value: Any, rank: int) -> Layer:
     return cell
 
 
+# Its state comes out of a step as a list, where TensorFlow's loop began with a tuple.
+STACK_OF_ONE = "Keras fails with a mask over a stack of one cell; give the cell itself, or unroll"
 SEVERAL = {"type": "array", "items": LAYER_SCHEMA, "minItems": 1}
 CELL = Kind(
     "a cell: its name, or {name: {argument: value}}; or several that are stacked",
@@ -273,6 +279,9 @@ class _Recurrent(Layer):
         if mask.shape != x.shape[:2]:
             message = f"expected a mask of batch and time for {x.keras_shape}, as it has steps to "
             raise self.fault(f"{message}leave out; received a mask {mask.keras_shape}")
+        zeros = self.return_sequences and self.zero_output_for_mask
+        if zeros and self.unroll and self.go_backwards:
+            raise self.fault(ZEROS_TURNED, "unroll")
 
     def step_type(self, x: TensorType) -> TensorType:
         """The type of one step of the input.
@@ -360,6 +369,12 @@ class RNN(_UnrolledSteps, _CellArgument, _Recurrent):
     """A cell, or several that are stacked, along the time axis."""
 
     zero_output_for_mask: bool = arg(BOOLEAN, False)
+
+    def check_mask(self, x: TensorType, mask: TensorType) -> None:
+        super().check_mask(x, mask)
+        stack = self.cell.cells if isinstance(self.cell, StackedRNNCells) else ()
+        if len(stack) == 1 and not self.unroll:
+            raise self.fault(STACK_OF_ONE, "cell")
 
 
 class SimpleRNN(

@@ -4,7 +4,9 @@ from dataclasses import replace
 from functools import partial
 
 from seqgen.ir.graph import Input, Model, Node, Op, Transpose, consumers
+from seqgen.ir.sequences import MergeTime, Steps
 from seqgen.ir.types import Permutation, channels_first_perm, compose, inverse
+from seqgen.layers.base import Layer
 
 LAYOUTS = ("native", "spec")
 
@@ -66,6 +68,8 @@ class _Placement:
         self._layout = layout
         self._readers = consumers(model)
         self._perms: dict[str, Permutation] = {}
+        # Transposes by the layer that they stand before, and by what they make of what.
+        self._moved: dict[tuple[str, str, Permutation], str] = {}
         self.nodes: list[Node] = []
 
     def _put(self, node: Node, perm: Permutation) -> None:
@@ -96,6 +100,10 @@ class _Placement:
     def _wanted(self, node: Node, name: str) -> Permutation:
         """The layout that a node wants its first input in."""
         rank = self._model.by_name[name].type.rank
+        if isinstance(node.layer, Steps):
+            # They are counted where those of the same layer are merged.
+            readers = self._readers[name]
+            node = next(one for one in readers if isinstance(one.layer, MergeTime))
         layout = node.layer.layout
         if layout in ("ahead", "within_time") and self._readers[node.name]:
             # What stands in front of a layer takes the layout that the layer wants.
@@ -103,18 +111,27 @@ class _Placement:
         else:
             want = wanted(node, rank)
         if layout == "within_time":
-            return across_time(want, rank) if want else self._batch_first(name)
+            return across_time(want, rank) if want else self._time_first(node, name)
         return want or self._given(node, name)
 
     def _given(self, node: Node, name: str) -> Permutation:
         """What a node that takes any layout gets: batches first if it tells axes apart."""
         layer, perm = node.layer, self._perms[name]
+        if isinstance(layer, Layer) and not layer.takes(perm):
+            return identity(len(perm))
         by_value = isinstance(layer, Op) or (layer.relayout(perm) is layer and not node.weights)
         return perm if by_value else self._batch_first(name)
 
     def _batch_first(self, name: str) -> Permutation:
         perm = self._perms[name]
         return perm if perm[0] == 0 else identity(len(perm))
+
+    def _time_first(self, node: Node, name: str) -> Permutation:
+        """Batches first, and behind them the steps that are merged into them."""
+        perm = self._perms[name]
+        if not isinstance(node.layer, MergeTime):
+            return self._batch_first(name)
+        return (0, 1, *(axis for axis in perm if axis > 1))
 
     def _beside(self, name: str, perm: Permutation) -> Permutation:
         """The layout of a further input: that of the first if it has the same axes."""
@@ -126,9 +143,13 @@ class _Placement:
         source = self._model.by_name[name]
         if self._perms[name] == want:
             return name
+        key = (reader.source, name, want)
+        if key in self._moved:
+            return self._moved[key]
         step = Transpose(compose(inverse(self._perms[name]), want))
         moved = Node(f"{reader.name}.transpose", step, (name,), source.type, reader.source)
         self._put(moved, want)
+        self._moved[key] = moved.name
         return moved.name
 
 

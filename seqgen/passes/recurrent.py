@@ -37,6 +37,7 @@ from seqgen.passes.cells import (
     output_of,
     pads_of,
     told_apart,
+    trainable,
 )
 from seqgen.passes.line import Line
 
@@ -170,7 +171,7 @@ class _Lowering:
         ways, masked = (node.layer.forward, node.layer.backward), len(node.inputs) > 1
         if self._differ(node, *ways):
             return self._each_way(node)
-        alike = told_apart(ways[0].cell) == told_apart(ways[1].cell)
+        alike = told_apart(cells_of(ways[0])[0]) == told_apart(cells_of(ways[1])[0])
         fuses = alike and all(self._fuses(way, masked) for way in ways)
         loses_masks = masked and self._style.takes_masks
         if fuses and not (ways[0].stateful or loses_masks):
@@ -182,7 +183,8 @@ class _Lowering:
         ways, x = (forward, backward), self._model.input_of(node).type
         stacked = any(len(cells_of(way)) > 1 for way in ways)
         drops = any(cell.dropout for way in ways for cell in cells_of(way))
-        mixed = bool(forward.trainable) != bool(backward.trainable)
+        ahead, back = halves(node)
+        mixed = trainable(node, ahead) != trainable(node, back)
         apart = len({(getattr(way, "data_format", ""), pads_of(way, x)) for way in ways}) > 1
         training = self._style.trains and (drops or mixed)
         return stacked or training or apart or bool(forward.go_backwards)
@@ -190,13 +192,13 @@ class _Lowering:
     def _at_once(self, node: Node) -> list[Node]:
         """One operator that runs both ways."""
         layer, line = node.layer.forward, self._line(node)
-        mask = line.mask
+        (cell,), mask = cells_of(layer), line.mask
         lengths = self._lengths(line) if mask else None
         if mask is not None:
             line.add("kept", KeptFirst(), line.last.type, mask, packed=mask.name)
-        op = replace(self._op(layer, layer.cell, True, layer.return_sequences), bidirectional=True)
-        kind = output_of(line.last.type, layer, layer.cell, layer.return_sequences)
-        kind = replace(kind, shape=(*kind.shape[:-1], 2 * layer.cell.units))
+        op = replace(self._op(layer, cell, True, layer.return_sequences), bidirectional=True)
+        kind = output_of(line.last.type, layer, cell, layer.return_sequences)
+        kind = replace(kind, shape=(*kind.shape[:-1], 2 * cell.units))
         more = {**of_both(node), "packed": mask.name if mask else None}
         line.add("both", op, kind, lengths, **more)
         if mask is not None and layer.return_sequences:
@@ -209,7 +211,8 @@ class _Lowering:
         """One module that has one for each way."""
         masked, ways = len(node.inputs) > 1, (node.layer.forward, node.layer.backward)
         made = (
-            self._op(way, way.cell, self._fuses(way, masked), way.return_sequences) for way in ways
+            self._op(way, cells_of(way)[0], self._fuses(way, masked), way.return_sequences)
+            for way in ways
         )
         x = self._model.input_of(node).type
         ops = [of_images(op, way, x) for op, way in zip(made, ways, strict=True)]

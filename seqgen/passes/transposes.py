@@ -132,6 +132,8 @@ def reorder_columns(model: Model) -> Model:
             continue
         if reshape.type.rank == 2 or any(node.name in model.outputs for node in chain):
             continue
+        if step.layer.perm[0] != 0:
+            continue
         order = Order(reshape.type.sizes, tuple(axis - 1 for axis in step.layer.perm[1:]))
         dropped.append(step)
         changed.append(replace(reshape, perm=step.layer.perm))

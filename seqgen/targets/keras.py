@@ -11,6 +11,7 @@ from seqgen.layers.objects import (
     ACTIVATIONS,
     CONSTRAINTS,
     INITIALIZERS,
+    KERAS_2_HARD_SIGMOID,
     REGULARIZERS,
     Named,
     to_snake_case,
@@ -40,6 +41,11 @@ FUNCTION_LAYERS = {
 def module_of(named: Named) -> str:
     """The module of Keras that has the function."""
     return next(module for module, table in MODULES.items() if named.name in table)
+
+
+def is_written(named: Named) -> bool:
+    """Whether the program says the activation itself, since Keras has no function for it."""
+    return named.name == KERAS_2_HARD_SIGMOID
 
 
 def layer_for(named: Named) -> str | None:
@@ -74,7 +80,8 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
 
     def function(named: Named) -> str:
         """Name of the function of the program that calls an activation with its arguments."""
-        return functions.setdefault(named, f"{named.name}_{len(functions) + 1}")
+        name = named.name if is_written(named) else f"{named.name}_{len(functions) + 1}"
+        return functions.setdefault(named, name)
 
     masked = any(node.mask for node in model.nodes)
 
@@ -101,7 +108,11 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "class_name": class_name(model.name),
         "entry": model.by_name[model.inputs[0]],
         "scope": scope_tree(model),
-        "weight_names": {weight.key: weight.key.replace(".", "/") for weight in model.weights},
+        "weight_names": {
+            weight.key: f"{node.name}/{weight.name}"
+            for node in model.nodes
+            for weight in node.weights
+        },
         "functions": functions,
         "function": function,
         "layer_for": plain_layer_for,
@@ -114,6 +125,7 @@ KERAS = Target(
     files={"model.py.j2": "keras_model.py"},
     passes={"native": (freeze_wrapped, spell_dtype), "spec": (freeze_wrapped, spell_dtype)},
     functions={
+        "is_written": is_written,
         "module_of": module_of,
         "snake_case": to_snake_case,
         "call_arguments": call_arguments,

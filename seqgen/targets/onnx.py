@@ -13,6 +13,7 @@ from seqgen.passes.casts import explicit_casts
 from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
 from seqgen.passes.masks import masks_of_inference
+from seqgen.passes.names import check_names
 from seqgen.passes.noise import place_noise
 from seqgen.passes.packed import keep_packed
 from seqgen.passes.padding import explicit_padding, pad_dilated
@@ -160,8 +161,8 @@ ONNX = Target(
             explicit_cropping,
             layout,
             transpose_permutes,
-            remove_transposes,
             place_windows,
+            remove_transposes,
         )
         for name, layout in (("native", native_layout), ("spec", spec_layout))
     },
@@ -197,6 +198,6 @@ ONNX = Target(
     },
     rewrites=REWRITTEN | ADAPTIVE,
     page=page,
-    prepare=(time_of_inference,),
+    prepare=(check_names, time_of_inference),
     states=recurrent.kept_states,
 )

@@ -22,6 +22,7 @@ LINEAR = Named("linear")
 ONNX_ACTIVATIONS: dict[str, tuple[str, str | float | None, float | None]] = {
     "elu": ("Elu", "alpha", None),
     "hard_sigmoid": ("HardSigmoid", 1 / 6, 0.5),
+    "hard_sigmoid_keras_2": ("HardSigmoid", 0.2, 0.5),
     "leaky_relu": ("LeakyRelu", "negative_slope", None),
     "linear": ("Affine", 1.0, 0.0),
     "relu": ("Relu", None, None),
@@ -130,6 +131,11 @@ def joins_images(model: Model) -> bool:
     return any(isinstance(node.layer, BothWays) and last_axis(node) != -1 for node in model.nodes)
 
 
+def masks_both_ways(model: Model) -> bool:
+    """Whether a module that runs both ways takes a mask, for the ones within."""
+    return any(isinstance(node.layer, BothWays) and len(node.inputs) > 1 for node in model.nodes)
+
+
 def time_axis(node: Node) -> int:
     """Where the steps of a sequence lie in memory."""
     return node.perm.index(1) if node.perm else 1
@@ -162,7 +168,7 @@ class Used:
 
     Attributes:
         ops: What runs cells of a kind.
-        masked: Whether any of them takes a mask.
+        masked: Whether any of them takes a mask, or is handed on what may be one.
     """
 
     ops: tuple[Fused | Loop, ...]
@@ -174,10 +180,11 @@ class Used:
         found, masked = [], False
         for node in model.nodes:
             both = isinstance(node.layer, BothWays)
+            takes_mask = masks_both_ways(model) if both else len(node.inputs) > 1
             for op in (node.layer.forward, node.layer.backward) if both else (node.layer,):
                 if type(op).__name__ == kind and (not cell or type(op.cell).__name__ == cell):
                     found.append(op)
-                    masked = masked or len(node.inputs) > 1
+                    masked = masked or takes_mask
         return cls(tuple(found), masked)
 
     @property
@@ -218,6 +225,7 @@ FUNCTIONS = {
     "gate_rates": gate_rates,
     "joins_images": joins_images,
     "last_axis": last_axis,
+    "masks_both_ways": masks_both_ways,
     "recurrent_pads": recurrent_pads,
     "time_axis": time_axis,
     "ways": ways,

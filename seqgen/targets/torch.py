@@ -11,6 +11,7 @@ from seqgen.passes.ceil_mode import cover_open_pooling
 from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
 from seqgen.passes.masks import masks_of_training
+from seqgen.passes.names import check_names
 from seqgen.passes.noise import place_noise
 from seqgen.passes.padding import explicit_padding, pad_outside
 from seqgen.passes.permute import plain_flatten, transpose_permutes
@@ -224,6 +225,6 @@ TORCH = Target(
     },
     rewrites=REWRITTEN,
     page=page,
-    prepare=(time_of_training,),
+    prepare=(check_names, time_of_training),
     remarks=recurrent.one_bias,
 )

@@ -54,6 +54,8 @@ def test_made() -> None:
         (layers.LSTM(2), STEPS, OF_STEPS),
         (layers.Bidirectional(layers.SimpleRNN(2)), STEPS, OF_STEPS),
         (layers.ConvLSTM1D(2, 2), WORDS, OF_STEPS),
+        (layers.RNN([layers.LSTMCell(2)], unroll=True), STEPS, OF_STEPS),
+        (layers.Bidirectional(layers.GRU(2, unroll=True)), STEPS, OF_STEPS),
         (layers.BatchNormalization(), WORDS, OF_WORDS),
         (layers.GlobalAveragePooling1D(), STEPS, OF_STEPS),
         (layers.TimeDistributed(layers.Dense(2)), WORDS, OF_STEPS),
@@ -84,6 +86,11 @@ def test_fits(layer: Layer, x: TensorType, mask: Any) -> None:
         (layers.TimeDistributed(layers.TimeDistributed(layers.LSTM(2))), WORDS, OF_STEPS),
         (layers.TimeDistributed(layers.Dense(2)), STEPS, OF_ROWS),
         (masked(layers.Dense(2), layers.LSTM(3)), WORDS, OF_STEPS),
+        # Keras fails when it runs.
+        (layers.RNN([layers.LSTMCell(2)]), STEPS, OF_STEPS),
+        (layers.Bidirectional(layers.RNN([layers.GRUCell(2)])), STEPS, OF_STEPS),
+        # Keras leaves zeros at the steps where the mask has them before it is turned around.
+        (layers.Bidirectional(layers.GRU(2, return_sequences=True, unroll=True)), STEPS, OF_STEPS),
     ],
 )
 def test_does_not_fit(layer: Layer, x: TensorType, mask: TensorType) -> None:

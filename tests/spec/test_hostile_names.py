@@ -46,3 +46,23 @@ def test_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert model(x).shape == (2, 2)
     assert seqgen.load(model.to_yaml())(x).shape == (2, 2)
     assert list(tmp_path.iterdir()) == []
+
+
+STEPS = ["embedding.mask", "embedding.lengths", "lstm.kept", "lstm.reversed_mask", "block.each"]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_name_of_a_step_of_another_layer(name: str) -> None:
+    model = seqgen.Sequential(
+        [
+            seqgen.Input((None,), dtype="int32"),
+            layers.Embedding(5, 3, mask_zero=True, name="embedding"),
+            layers.LSTM(3, return_sequences=True, go_backwards=True, name="lstm"),
+            layers.TimeDistributed(layers.LayerNormalization(), name="block"),
+            layers.Dense(2, name=name),
+        ]
+    )
+    generate_programs(model.graph(), Options(("keras",)), "")
+    for target in ("torch", "onnx"):
+        with pytest.raises(seqgen.UnsupportedError, match=f"'{name}' may be that of a step"):
+            generate_programs(model.graph(), Options((target,)), "")

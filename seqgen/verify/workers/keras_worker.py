@@ -26,9 +26,17 @@ def activation(function: Any, arguments: dict[str, Any]) -> Any:
     return keras.saving.register_keras_serializable("worker", called.__name__)(called)
 
 
+@keras.saving.register_keras_serializable("worker")
+def hard_sigmoid_keras_2(x: Any) -> Any:
+    """What Keras 2 called hard_sigmoid (tensorflow/python/keras/backend.py), for imports."""
+    return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
 def value(plain: Any) -> Any:
     """An argument as Keras takes it."""
     if isinstance(plain, dict) and "function" in plain:
+        if plain["function"] == hard_sigmoid_keras_2.__name__:
+            return hard_sigmoid_keras_2
         module = getattr(keras, plain["module"])
         function = getattr(module, plain["function"])
         arguments = {name: value(item) for name, item in plain["arguments"].items()}
