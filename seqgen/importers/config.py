@@ -99,7 +99,14 @@ class Translator:
         if policy is not None and policy != self._dtype:
             self._refusals.add(f"{label}: dtype policy '{policy}' in a model of '{self._dtype}'")
         defaults = cls.defaults()
-        translated = {key: self.value(value, f"{label}, {key}") for key, value in config.items()}
+        translated = {
+            key: (
+                self._parts(value)
+                if key in cls.kinds and cls.kinds[key].of_layers
+                else self.value(value, f"{label}, {key}")
+            )
+            for key, value in config.items()
+        }
         # A config may hold what the class does not take, as long as it is switched off.
         return {
             key: value
@@ -107,6 +114,12 @@ class Translator:
             if (key in cls.kinds or value not in (None, False))
             and not self._is_default(cls, key, value, defaults)
         }
+
+    def _parts(self, value: Any) -> Any:
+        """An argument that is a layer, several, or none."""
+        if isinstance(value, (list, tuple)):
+            return [self._parts(item) for item in value]
+        return None if value is None else self.layer(value)
 
     def _is_default(self, cls: Any, key: str, value: Any, defaults: Plain) -> bool:
         if key not in defaults:

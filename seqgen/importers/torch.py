@@ -26,10 +26,11 @@ def from_torch(
 
     The spec computes what the module computes in eval mode. Where the layers work on channels, it
     has the channels last, as Keras has them: its input is PyTorch's with the axis behind the batch
-    moved to the end, and so is its output if channels come out. Where the first layer works on the
-    last axis (Linear, LayerNorm, Embedding), the input stays as it is. The PyTorch program that is
-    generated from it takes and returns the very tensors of the module. Layers are called as in the
-    module; those that it only numbers get the names that Keras gives.
+    moved to the end, and so is its output where such layers are the last to tell axes apart. Where
+    the first layer works on the last axis (Linear, LayerNorm, Embedding), the input stays as it is,
+    and a Permute stands where the two meet. The PyTorch program that is generated from the spec
+    takes and returns the very tensors of the module, and its manifest has the permutations. Layers
+    are called as in the module; those that it only numbers get the names that Keras gives.
 
     While training, three things differ, since Keras's layers are other ones: the moving variance
     of a BatchNormalization takes the biased variance of a batch, not the unbiased one; one whose

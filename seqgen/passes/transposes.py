@@ -123,6 +123,9 @@ def reorder_columns(model: Model) -> Model:
         reshape = model.input_of(step)
         if reshape.kind != "Reshape" or len(readers[reshape.name]) > 1 or not reshape.type.static:
             continue
+        if step.layer.perm[0] != 0:
+            # Steps first: only a transpose says that batches are not.
+            continue
         if not moves_values(step, reshape):
             dropped.append(step)
             changed.append(replace(reshape, perm=step.layer.perm))
@@ -131,8 +134,6 @@ def reorder_columns(model: Model) -> Model:
         if chain is None or any(len(readers[node.name]) > 1 for node in chain):
             continue
         if reshape.type.rank == 2 or any(node.name in model.outputs for node in chain):
-            continue
-        if step.layer.perm[0] != 0:
             continue
         order = Order(reshape.type.sizes, tuple(axis - 1 for axis in step.layer.perm[1:]))
         dropped.append(step)

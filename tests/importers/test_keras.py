@@ -289,6 +289,14 @@ def test_direction_of_its_own_is_kept() -> None:
     assert said == {"units": 3, "activation": "relu", "go_backwards": True, "name": "back"}
 
 
+@pytest.mark.parametrize("name", ["ReLU", "LeakyReLU", "ELU", "Softmax"])
+def test_layer_that_is_an_activation_elsewhere_stays_a_layer(name: str) -> None:
+    layer = layers.TimeDistributed(getattr(layers, name)(name="inner"))
+    imported = seqgen.from_keras(keras.Sequential([keras.Input((5, 2)), layer]))
+    (item,) = imported.to_dict()["layers"]
+    assert item["TimeDistributed"]["layer"] == {name: {"name": "inner"}}
+
+
 def test_something_else_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="received dict"):
         seqgen.from_keras({})

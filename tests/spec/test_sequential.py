@@ -10,7 +10,7 @@ import pytest
 
 import seqgen
 from seqgen import layers
-from seqgen.errors import SeqgenError, SpecError
+from seqgen.errors import SpecError
 
 
 def small(**options: Any) -> seqgen.Sequential:
