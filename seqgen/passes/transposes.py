@@ -95,6 +95,9 @@ def reorder_rows(model: Model) -> Model:
         if not isinstance(step.layer, Transpose) or len(readers[step.name]) > 1:
             continue
         source = model.input_of(step)
+        if step.layer.perm[0] != 0:
+            # A Flatten keeps the first axis, whatever it is.
+            continue
         if not moves_values(step, source):
             dropped.append(step)
             continue

@@ -35,9 +35,9 @@ def _dtype(value: Any) -> str | None:
         raise SpecError(Fault(message, "dtype", "Sequential")) from None
 
 
-def _require_safetensors(path: str | os.PathLike[str]) -> None:
+def _require_safetensors(path: str | os.PathLike[str], others: str = "") -> None:
     if not os.fspath(path).endswith(".safetensors"):
-        raise SpecError(f"expected a path that ends in .safetensors, received '{path}'")
+        raise SpecError(f"expected a path that ends in .safetensors{others}, received '{path}'")
 
 
 class Sequential(Stack):
@@ -197,7 +197,7 @@ class Sequential(Stack):
         from seqgen.weights import Weights, check
 
         if not is_hdf5(path):
-            _require_safetensors(path)
+            _require_safetensors(path, ", .h5 or .hdf5")
         graph, weights = self.graph(), open_weights(Path(path), self)
         check(weights, graph.weights, graph.dtype)
         self.set_store(Weights(dict(weights)))

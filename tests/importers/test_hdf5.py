@@ -666,7 +666,7 @@ HOSTILE: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "layers_reordered": (reordered, "another order"),
     "config_is_no_json": (set_config("{"), "JSON"),
-    "config_is_deep": (set_config("[" * 60_000), ""),
+    "config_is_deep": (set_config("[" * 60_000), "JSON"),
     "config_is_a_number": (set_config(3), "no text"),
     "config_is_no_text": (set_config(b"\xff\xfe"), "no text"),
     "config_without_layers": (set_config('{"class_name": "Sequential", "config": {}}'), "layers"),
