@@ -127,7 +127,7 @@ def numbers_only(weights: Weights) -> Weights:
     return Weights({key: checked(key) for key in weights})
 
 
-def _groups(model: "Sequential", prefix: str = "") -> "Iterator[tuple[Layer, str]]":
+def groups_of(model: "Sequential", prefix: str = "") -> "Iterator[tuple[Layer, str]]":
     """Every layer with the group of the HDF5 file that holds its variables.
 
     Keras numbers the layers of a container by class, whatever they are called.
@@ -140,17 +140,17 @@ def _groups(model: "Sequential", prefix: str = "") -> "Iterator[tuple[Layer, str
         used[name] = used.get(name, -1) + 1
         group = f"{prefix}layers/{name}_{used[name]}" if used[name] else f"{prefix}layers/{name}"
         if isinstance(layer, Sequential):
-            yield from _groups(layer, f"{group}/")
+            yield from groups_of(layer, f"{group}/")
         else:
             yield layer, group
 
 
-def _places(model: "Sequential") -> dict[str, str]:
+def places_of(model: "Sequential") -> dict[str, str]:
     """Where a file of Keras 3 has each variable of a model."""
     nodes: tuple[Node, ...] = model.graph().layers
     return {
         weight.key: f"{group}/{weight.place or f'vars/{index}'}"
-        for node, (_, group) in zip(nodes, _groups(model), strict=True)
+        for node, (_, group) in zip(nodes, groups_of(model), strict=True)
         for index, weight in enumerate(node.weights)
     }
 
@@ -167,7 +167,7 @@ def stored(model: "Sequential", store: Store) -> dict[str, Lazy]:
     Raises:
         MismatchError: The file has other variables, or one of another shape.
     """
-    places, shapes = _places(model), {w.key: w.shape for w in model.graph().weights}
+    places, shapes = places_of(model), {w.key: w.shape for w in model.graph().weights}
     known = set(places.values()) | _copies(places)
     extra = [
         path

@@ -9,78 +9,66 @@ Values = float | tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Mask(Op):
-    """Which values differ from one; with `features`, which steps do in any feature."""
+class _OverSteps(Op):
+    """A step of recurrent layers and their masks."""
 
     family = "recurrent"
     layout = "spec"
+
+
+@dataclass(frozen=True)
+class Mask(_OverSteps):
+    """Which values differ from one; with `features`, which steps do in any feature."""
 
     value: Values
     features: bool = False
 
 
 @dataclass(frozen=True)
-class Lengths(Op):
+class Lengths(_OverSteps):
     """How many steps of each sequence a mask keeps."""
-
-    family = "recurrent"
-    layout = "spec"
 
 
 @dataclass(frozen=True)
-class Reverse(Op):
+class Reverse(_OverSteps):
     """The steps from the last to the first."""
 
-    family = "recurrent"
     layout = "any"
 
 
 @dataclass(frozen=True)
-class KeptFirst(Op):
+class KeptFirst(_OverSteps):
     """The steps that a mask keeps moved to the front, in order; what follows them is arbitrary."""
-
-    family = "recurrent"
-    layout = "spec"
 
 
 @dataclass(frozen=True)
-class Spread(Op):
+class Spread(_OverSteps):
     """Steps that stand at the front put back where a mask has them.
 
     A step that the mask leaves out repeats the one before, zeros if there is none, or has zeros
     with `zeros`.
     """
 
-    family = "recurrent"
-    layout = "spec"
-
     zeros: bool = False
 
 
 @dataclass(frozen=True)
-class LastStep(Op):
+class LastStep(_OverSteps):
     """The last step of a sequence."""
-
-    family = "recurrent"
-    layout = "spec"
 
 
 @dataclass(frozen=True)
-class Join(Op):
+class Join(_OverSteps):
     """The results of two directions as one: by `concat`, `sum`, `mul` or `ave`."""
 
-    family = "recurrent"
     layout = "any"
 
     mode: str
 
 
 @dataclass(frozen=True)
-class JoinHalves(Op):
+class JoinHalves(_OverSteps):
     """The results of two directions, which stand side by side, as one: `sum`, `mul` or `ave`."""
-
-    family = "recurrent"
-    layout = "spec"
 
     mode: str
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from seqgen.ir.types import TensorType, axis_names
-from seqgen.layers.arguments import BOOLEAN, DATA_FORMAT, POSITIVE, SPATIAL, arg
+from seqgen.layers.arguments import BOOLEAN, arg
 from seqgen.layers.axes import activated, computed
 from seqgen.layers.base import Layer, Weight
-from seqgen.layers.convolution import PADDING, _Dilated
+from seqgen.layers.convolution import _Dilated, _Windows
 from seqgen.layers.recurrent import (
     _Cell,
     _Constrained,
@@ -26,15 +26,6 @@ FROZEN = (
     "Keras does not tell its cell that the layer is frozen, and would train it; leave trainable "
     "true"
 )
-
-
-class _Windows(Layer):
-    filters: int = arg(POSITIVE)
-    kernel_size: tuple[int, ...] = arg(SPATIAL)
-    strides: tuple[int, ...] = arg(SPATIAL, 1)
-    padding: str = arg(PADDING, "valid")
-    data_format: str = arg(DATA_FORMAT, None)
-    dilation_rate: tuple[int, ...] = arg(SPATIAL, 1)
 
 
 class _ConvLSTMCell(

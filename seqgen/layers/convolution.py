@@ -57,13 +57,16 @@ class _Convolved(_Windowed):
         return activated(self, y, self.activation)
 
 
-class _ConvArguments(Layer):
+class _Windows(Layer):
     filters: int = arg(POSITIVE)
     kernel_size: tuple[int, ...] = arg(SPATIAL)
     strides: tuple[int, ...] = arg(SPATIAL, 1)
     padding: str = arg(PADDING, "valid")
     data_format: str = arg(DATA_FORMAT, None)
     dilation_rate: tuple[int, ...] = arg(SPATIAL, 1)
+
+
+class _ConvArguments(_Windows):
     groups: int = arg(POSITIVE, 1)
 
 

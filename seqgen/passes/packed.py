@@ -5,46 +5,24 @@ from dataclasses import replace
 
 from seqgen.ir.graph import Model, Node, consumers
 from seqgen.ir.sequences import JoinHalves, KeptFirst, Spread
-from seqgen.layers.activation import ELU, Activation, LeakyReLU, ReLU
-from seqgen.layers.core import Dense, Identity
 from seqgen.layers.normalization import LayerNormalization
-from seqgen.layers.objects import AXIS_ACTIVATIONS, Named
-from seqgen.layers.regularization import (
-    ActivityRegularization,
-    Dropout,
-    GaussianDropout,
-    GaussianNoise,
-)
+from seqgen.layers.regularization import ActivityRegularization
+from seqgen.passes.stepwise import OF_ANY_RANK, keeps_to_steps
 from seqgen.passes.transposes import update
 
-# Layers that compute each step from that step alone, as far as their arguments let them.
-STEPWISE = (
-    ActivityRegularization,
-    Activation,
-    Dense,
-    Dropout,
-    ELU,
-    GaussianDropout,
-    GaussianNoise,
-    Identity,
-    JoinHalves,
-    LayerNormalization,
-    LeakyReLU,
-    ReLU,
-)
+STEPWISE = (*OF_ANY_RANK, ActivityRegularization, JoinHalves, LayerNormalization)
+# The ways to say the last axis of a sequence.
+LAST = (-1, 2)
 
 
 def is_stepwise(node: Node) -> bool:
     """Whether a node computes each step of a sequence from that step alone."""
     layer = node.layer
-    activation: Named | None = getattr(layer, "activation", None)
-    over_axes = activation is not None and activation.name in AXIS_ACTIVATIONS
     return (
         isinstance(layer, STEPWISE)
         and node.type.rank == 3
-        and getattr(layer, "noise_shape", None) is None
-        and getattr(layer, "axis", -1) in (-1, 2)
-        and (not over_axes or activation.kwargs.get("axis", -1) in (-1, 2))
+        and getattr(layer, "axis", -1) in LAST
+        and keeps_to_steps(layer, LAST)
     )
 
 

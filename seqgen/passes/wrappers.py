@@ -7,39 +7,13 @@ from functools import partial
 from seqgen.ir.graph import Model, Node
 from seqgen.ir.sequences import MergeTime, SplitTime, Steps
 from seqgen.ir.types import TensorType
-from seqgen.layers.activation import ELU, Activation, LeakyReLU, ReLU
 from seqgen.layers.base import Layer, Weight
 from seqgen.layers.block import _Block
-from seqgen.layers.core import Dense, Identity
-from seqgen.layers.objects import AXIS_ACTIVATIONS
-from seqgen.layers.regularization import Dropout, GaussianDropout, GaussianNoise
 from seqgen.layers.within import within
 from seqgen.layers.wrappers import TimeDistributed
-
-# Layers that do to all steps at once what they do to each, as far as their arguments let them.
-ANY_RANK = (
-    Activation,
-    Dense,
-    Dropout,
-    ELU,
-    GaussianDropout,
-    GaussianNoise,
-    Identity,
-    LeakyReLU,
-    ReLU,
-)
+from seqgen.passes.stepwise import OF_ANY_RANK, keeps_to_steps
 
 SIZES = TensorType((2,), ("axes",), "int64")
-
-
-def _takes_any_rank(layer: Layer) -> bool:
-    activation = getattr(layer, "activation", None)
-    along = activation is not None and activation.name in AXIS_ACTIVATIONS
-    return (
-        isinstance(layer, ANY_RANK)
-        and getattr(layer, "noise_shape", None) is None
-        and (not along or activation.kwargs.get("axis", -1) == -1)
-    )
 
 
 def _within(weights: tuple[Weight, ...], name: str) -> tuple[Weight, ...]:
@@ -119,7 +93,7 @@ def _unwrapped(model: Model, node: Node, trains: bool) -> list[Node] | None:
     if not isinstance(node.layer, TimeDistributed):
         return None
     inner = node.layer.inner
-    if _takes_any_rank(inner):
+    if isinstance(inner, OF_ANY_RANK) and keeps_to_steps(inner):
         return [replace(_around(node, inner), layer=replace(inner, name=node.layer.name))]
     place = f"{node.source}/{inner.name}" if isinstance(inner, _Block) else node.source
     before = _merged(node, model.input_of(node), inner, place)

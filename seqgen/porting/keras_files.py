@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqgen.importers.archive import Archive
-from seqgen.importers.hdf5 import _groups as groups
-from seqgen.importers.hdf5 import _places as places_of
-from seqgen.importers.hdf5 import hdf5_weights, stored
+from seqgen.importers.hdf5 import groups_of, hdf5_weights, places_of, stored
 from seqgen.importers.keras import from_keras
 from seqgen.porting.content import Content, Names, checked
 from seqgen.weights import Weights
@@ -53,7 +51,7 @@ def write_hdf5(path: Path, weights: Weights, model: "Sequential", layout: str) -
     import h5py
 
     with h5py.File(path, "x") as file:
-        for layer, group in (*groups(model), (model, "")):
+        for layer, group in (*groups_of(model), (model, "")):
             # Keras notes the name of each layer, also of those without variables.
             file.require_group(f"{group}/vars").attrs["name"] = layer.name or ""
         for key, found in places(model).items():

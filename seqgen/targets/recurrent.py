@@ -8,7 +8,7 @@ import numpy as np
 
 from seqgen.initializers import array_dtype
 from seqgen.ir.graph import Model, Node, Pads
-from seqgen.ir.sequences import BothWays, Fused, Loop
+from seqgen.ir.sequences import BothWays, Fused, Loop, keeps_states
 from seqgen.layers.base import Layer
 from seqgen.layers.objects import Named
 from seqgen.passes.padding import same_pads
@@ -144,7 +144,7 @@ def time_axis(node: Node) -> int:
 def kept_states(model: Model) -> Iterator[tuple[str, str, tuple[int, ...]]]:
     """What a graph keeps from batch to batch: where it comes in, where it goes out, its shape."""
     for node in model.nodes:
-        if isinstance(node.layer, Fused | Loop) and node.layer.batch is not None:
+        if keeps_states(node):
             for name in state_names(node):
                 shape = (node.layer.batch, *state_shape(node))
                 yield f"{node.name}.{name}", f"{node.name}.next_{name}", shape

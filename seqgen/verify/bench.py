@@ -68,6 +68,7 @@ class Bench:
     folder: Path
     manifest: Manifest
     answers: dict[tuple[str, int], Answer | WorkerError] = field(default_factory=dict)
+    _lowered: dict[str, Model] = field(default_factory=dict)
 
     @classmethod
     def make(cls, graph: Model, settings: Settings, pool: Pool, folder: Path) -> "Bench":
@@ -89,7 +90,10 @@ class Bench:
 
     def lowered(self, target: str) -> Model:
         """The model as a target's program spells it."""
-        return target_named(target).lower(self.graph, self.settings.options.layout)
+        if target not in self._lowered:
+            layout = self.settings.options.layout
+            self._lowered[target] = target_named(target).lower(self.graph, layout)
+        return self._lowered[target]
 
     @cached_property
     def shapes(self) -> list[tuple[int, ...]]:
