@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from seqgen.errors import Fault, SpecError
-from seqgen.ir.graph import Input, Model, Node
+from seqgen.ir.graph import Input, Model, Nested, Node
 from seqgen.ir.types import TIMED, TensorType, axis_names
 from seqgen.layers.base import Layer, Weight
 
@@ -27,13 +28,16 @@ def input_type(
     return TensorType(tuple(named), axes, dtype)
 
 
-def infer(layer: Layer, x: TensorType, path: str) -> tuple[TensorType, tuple[Weight, ...]]:
+def infer(
+    layer: Layer, xs: tuple[TensorType, ...], path: str
+) -> tuple[TensorType, tuple[Weight, ...]]:
     """Output type and weights of a layer at a place of the model.
 
     Raises:
-        SpecError: The layer does not fit its input.
+        SpecError: The layer does not fit its inputs.
     """
-    output = layer.output_type(x)
+    layer.check_count(len(xs))
+    output = layer.output_type(*xs)
     sizes = (
         f"{path}.{axis}" if size is None else size
         for size, axis in zip(output.shape, output.axes, strict=True)
@@ -41,30 +45,92 @@ def infer(layer: Layer, x: TensorType, path: str) -> tuple[TensorType, tuple[Wei
     prefix = path.replace("/", ".")
     weights = tuple(
         replace(weight, key=f"{prefix}.{weight.name.replace('/', '.')}")
-        for weight in layer.weight_types(x)
+        for weight in layer.weight_types(*xs)
     )
     return replace(output, shape=tuple(sizes)), weights
 
 
-def infer_mask(layer: Layer, source: Node, path: str, masks: dict[str, TensorType]) -> str | None:
-    """Name of the layer whose mask holds for the output of a layer; None if there is no mask.
+class Builder:
+    """A typed graph in the making.
 
     Args:
-        layer: The layer.
-        source: What it reads.
-        path: Its place in the model.
-        masks: The types of the masks by the layers that make them; a new one is added.
-
-    Raises:
-        SpecError: The layer uses the mask, and it does not fit.
+        name: Name of the model.
+        dtype: Of weights and computations.
     """
-    if source.mask is not None:
-        layer.check_mask(source.type, masks[source.mask])
-    made = layer.made_mask(source.type)
-    if made is not None:
-        masks[path] = made
-        return path
-    return source.mask if layer.passes_mask else None
+
+    def __init__(self, name: str, dtype: str) -> None:
+        self._name = name
+        self._dtype = dtype
+        self._nodes: dict[str, Node] = {}
+        # The types of the masks by the layers that make them.
+        self._masks: dict[str, TensorType] = {}
+        self.nested: list[Nested] = []
+
+    def __getitem__(self, name: str) -> Node:
+        return self._nodes[name]
+
+    def enter(self, name: str, x: TensorType) -> str:
+        """Put an input."""
+        self._nodes[name] = Node(name, Input(), (), x, name)
+        return name
+
+    def add(
+        self,
+        layer: Layer,
+        path: str,
+        inputs: tuple[str, ...],
+        name: str = "",
+        arguments: tuple[tuple[str, Any], ...] = (),
+        same_as: str = "",
+    ) -> str:
+        """Put a layer, and return the name of its node.
+
+        Args:
+            layer: The layer.
+            path: Its place in the spec.
+            inputs: Names of the nodes that it reads.
+            name: Of the node, if it is not the path.
+            arguments: What it is called with besides tensors.
+            same_as: Name of the first node of the layer, if it was put before.
+
+        Raises:
+            SpecError: It does not fit its inputs.
+        """
+        name = name or path
+        if name in self._nodes:
+            raise SpecError(Fault("the input has the same name; rename one of them", "name", name))
+        sources = tuple(self._nodes[read] for read in inputs)
+        output, weights = infer(layer, tuple(source.type for source in sources), path)
+        node = Node(name, layer, inputs, output, name, weights, layer.trainable)
+        mask = self._mask(layer, sources, name)
+        self._nodes[name] = replace(node, mask=mask, arguments=arguments, same_as=same_as)
+        return name
+
+    def _mask(self, layer: Layer, sources: tuple[Node, ...], name: str) -> str | None:
+        """Name of the layer whose mask holds for the output of a layer; None if there is none."""
+        types = tuple(source.type for source in sources)
+        names = [source.mask for source in sources]
+        masks = tuple(None if mask is None else self._masks[mask] for mask in names)
+        for x, mask in zip(types, masks, strict=True):
+            if mask is not None:
+                layer.check_mask(x, mask)
+        if len(sources) == 1:
+            made, kept = layer.made_mask(*types), names[0] if layer.passes_mask else None
+        else:
+            made = layer.joined_mask(types, masks)
+            kept = names[0] if len(set(names)) == 1 and made == masks[0] else None
+            made = None if kept else made
+        if made is None:
+            return kept
+        self._masks[name] = made
+        return name
+
+    def model(
+        self, inputs: tuple[str, ...], outputs: tuple[str, ...], sequential: bool = True
+    ) -> Model:
+        """The graph."""
+        nodes, nested = tuple(self._nodes.values()), tuple(self.nested)
+        return Model(self._name, nodes, inputs, outputs, self._dtype, sequential, nested)
 
 
 def build_chain(
@@ -82,14 +148,8 @@ def build_chain(
     Raises:
         SpecError: With a fault for the first layer that does not fit its input.
     """
-    nodes = [Node(entry, Input(), (), x, entry)]
-    masks: dict[str, TensorType] = {}
+    made = Builder(name, dtype)
+    last = made.enter(entry, x)
     for path, layer in placed:
-        if path == entry:
-            raise SpecError(Fault("the input has the same name; rename one of them", "name", path))
-        previous = nodes[-1]
-        output, weights = infer(layer, previous.type, path)
-        mask = infer_mask(layer, previous, path, masks)
-        inputs, trainable = (previous.name,), layer.trainable
-        nodes.append(Node(path, layer, inputs, output, path, weights, trainable, mask=mask))
-    return Model(name, tuple(nodes), (entry,), (nodes[-1].name,), dtype)
+        last = made.add(layer, path, (last,))
+    return made.model((entry,), (last,))

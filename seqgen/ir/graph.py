@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from seqgen.ir.types import Permutation, TensorType
 from seqgen.layers.base import Layer, Weight
@@ -89,7 +89,7 @@ class Node:
         layer: What the step is. Passes replace it, they never change it.
         inputs: Names of the nodes it reads.
         type: Type of the output, its axes in the order of the spec.
-        source: Name of the spec's layer that it comes from.
+        source: Name of the spec's layer that it comes from, or of that call of it.
         weights: The variables it uses, with their keys.
         trainable: Whether training may change them.
         perm: Which axis of the spec stands at each place of the output in memory; None before
@@ -105,6 +105,11 @@ class Node:
         mask: Name of the layer whose mask holds for the output; None if there is none.
         variable: What a program calls the output, if it stands beside the main line.
         packed: Name of the mask by which the steps of the output stand at the front, if they do.
+        arguments: What the layer is called with besides tensors. `training` is written into the
+            program of Keras and changes nothing anywhere: where a whole model is called with a
+            mode, as `fit` and `predict` do, Keras gives that to every layer instead of the layer's
+            own (`operation_fn` in keras/src/models/functional.py).
+        same_as: Source of the first call of the same layer; empty for that itself.
     """
 
     name: str
@@ -124,6 +129,8 @@ class Node:
     mask: str | None = None
     variable: str = ""
     packed: str | None = None
+    arguments: tuple[tuple[str, Any], ...] = ()
+    same_as: str = ""
 
     @property
     def kind(self) -> str:
@@ -151,6 +158,30 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Nested:
+    """A call of a model within.
+
+    Attributes:
+        path: Name of the call, which is that of the model for the first one. A slash separates the
+            names of nested models.
+        same_as: Path of the first call of the same model; empty for that itself.
+        sequential: Whether it is a stack of layers.
+        entries: Its inputs, as the model itself has them.
+        taken: Names of the nodes that it reads, one for each input.
+        given: Names of the nodes whose tensors it gives.
+        arguments: What it is called with besides tensors.
+    """
+
+    path: str
+    same_as: str
+    sequential: bool
+    entries: tuple[Node, ...]
+    taken: tuple[str, ...]
+    given: tuple[str, ...]
+    arguments: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
 class Model:
     """A graph of nodes in topological order.
 
@@ -160,6 +191,8 @@ class Model:
         inputs: Names of the nodes where tensors enter.
         outputs: Names of the nodes whose tensors are the result.
         dtype: Of all weights and computations.
+        sequential: Whether the spec is a stack of layers.
+        nested: The calls of models within, inner ones behind those around them.
     """
 
     name: str
@@ -167,6 +200,8 @@ class Model:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     dtype: str = "float32"
+    sequential: bool = True
+    nested: tuple[Nested, ...] = ()
 
     @cached_property
     def by_name(self) -> dict[str, Node]:
@@ -182,20 +217,41 @@ class Model:
         """The nodes that are layers of the spec, without the inputs."""
         return tuple(node for node in self.nodes if isinstance(node.layer, Layer))
 
+    def sources_of(self, node: Node) -> tuple[Node, ...]:
+        """The nodes whose outputs `node` reads."""
+        return tuple(self.by_name[name] for name in node.inputs)
+
+    @cached_property
+    def owners(self) -> dict[str, Node]:
+        """The first node that uses each variable, by the key of that."""
+        found: dict[str, Node] = {}
+        for node in self.nodes:
+            for weight in node.weights:
+                found.setdefault(weight.key, node)
+        return found
+
+    @cached_property
+    def shared(self) -> frozenset[str]:
+        """Names of the nodes whose variables other nodes use too."""
+        users: dict[str, list[str]] = {}
+        for node in self.nodes:
+            for weight in node.weights:
+                users.setdefault(weight.key, []).append(node.name)
+        return frozenset(name for names in users.values() if len(names) > 1 for name in names)
+
     @property
     def weights(self) -> tuple[Weight, ...]:
-        """All variables, in order."""
-        return tuple(weight for node in self.nodes for weight in node.weights)
+        """All variables, each once, in order."""
+        weights = (weight for node in self.nodes for weight in node.weights)
+        return tuple({weight.key: weight for weight in weights}.values())
 
     def count_params(self) -> dict[str, int]:
         """Number of parameters: total, trainable and non-trainable."""
         total = sum(weight.size for weight in self.weights)
         trainable = sum(
             weight.size
-            for node in self.nodes
-            if node.trainable
-            for weight in node.weights
-            if weight.trainable
+            for weight in self.weights
+            if weight.trainable and self.owners[weight.key].trainable
         )
         return {"total": total, "trainable": trainable, "non_trainable": total - trainable}
 

@@ -8,6 +8,7 @@ from seqgen.layers import (  # noqa: F401  (defining a layer registers it)
     conv_lstm,
     convolution,
     core,
+    merging,
     normalization,
     pooling,
     preprocessing,

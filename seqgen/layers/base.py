@@ -99,6 +99,9 @@ class Layer(Stateful):
         supports_masking: Whether a mask of the input goes on to the output, as Keras has it; a
             layer that says no destroys it.
         uses_mask: Whether the layer computes with the mask of its input.
+        inputs: The fewest and the most tensors that the layer takes.
+        ports: Names of the tensors that a call takes by place; empty where it takes one, or a list.
+        call_arguments: What a call of the layer takes besides tensors, `training` aside.
     """
 
     rank: ClassVar[int] = 0
@@ -110,6 +113,9 @@ class Layer(Stateful):
     templates: ClassVar[Path | None] = None
     supports_masking: ClassVar[bool] = False
     uses_mask: ClassVar[bool] = False
+    inputs: ClassVar[tuple[int, int]] = (1, 1)
+    ports: ClassVar[tuple[str, ...]] = ()
+    call_arguments: ClassVar[dict[str, Kind]] = {}
     kinds: ClassVar[dict[str, Kind]] = {}
 
     name: str | None
@@ -221,6 +227,21 @@ class Layer(Stateful):
             and getattr(self, name) != defaults.get(name, missing)
         }
 
+    def equals(self, other: "Layer") -> bool:
+        """Whether another layer has the same arguments, whatever it is called."""
+
+        def same(a: Any, b: Any) -> bool:
+            if isinstance(a, tuple) and isinstance(b, tuple):
+                return len(a) == len(b) and all(map(same, a, b))
+            if isinstance(a, Layer) and isinstance(b, Layer):
+                return a.equals(b)
+            return bool(a == b)
+
+        names = (name for name in self.kinds if name not in ("name", "input_shape"))
+        return type(self) is type(other) and all(
+            same(getattr(self, name), getattr(other, name)) for name in names
+        )
+
     def __repr__(self) -> str:
         given = {"name": self.name, **self.arguments()}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items() if v)})"
@@ -229,12 +250,29 @@ class Layer(Stateful):
         """An error of this layer, for shape rules to raise."""
         return SpecError(Fault(message, argument, self.label))
 
-    def output_type(self, x: TensorType) -> TensorType:
-        """The type of the output for an input type; a layer that keeps it says nothing."""
-        return x
+    @property
+    def takes_list(self) -> bool:
+        """Whether a call takes the tensors as a list."""
+        return not self.ports and self.inputs != (1, 1)
 
-    def weight_types(self, x: TensorType) -> tuple[Weight, ...]:
-        """The layer's variables for an input type, in the order in which Keras creates them."""
+    def check_count(self, count: int) -> None:
+        """Raise a `SpecError` if the layer does not take this number of tensors."""
+        fewest, most = self.inputs
+        if not fewest <= count <= most:
+            expected = "one" if most == 1 else f"{fewest} or more" if most > 9 else f"{most}"
+            expected = f"{fewest} to {most}" if fewest < most <= 9 else expected
+            raise self.fault(f"expected {expected} input tensors, received {count}")
+
+    def output_type(self, *xs: Any) -> TensorType:
+        """The type of the output for the types of the inputs.
+
+        Most layers have one input, `x`; one that keeps its type says nothing.
+        """
+        kept: TensorType = xs[0]
+        return kept
+
+    def weight_types(self, *xs: Any) -> tuple[Weight, ...]:
+        """The layer's variables for input types, in the order in which Keras creates them."""
         return ()
 
     def weights_within(self, x: TensorType, attribute: str) -> tuple[Weight, ...]:
@@ -281,6 +319,17 @@ class Layer(Stateful):
         given = {name: getattr(self, name) for name in self.kinds} if self.parts else {}
         made = {name: changed(value) for name, value in given.items()}
         return replace(self, **{k: v for k, v in made.items() if v != given[k]}) if made else self
+
+    def joined_mask(
+        self, xs: tuple[TensorType, ...], masks: tuple[TensorType | None, ...]
+    ) -> TensorType | None:
+        """The type of the mask of the output of several inputs; None if there is no mask.
+
+        Args:
+            xs: The types of the inputs.
+            masks: The types of their masks.
+        """
+        return None
 
     def made_mask(self, x: TensorType) -> TensorType | None:
         """The type of the mask that the layer makes of its input; None if it makes none."""

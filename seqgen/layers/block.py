@@ -91,7 +91,7 @@ class _Block(Layer):
         if entry is not None and entry.dtype is not None:
             raise ValueError("; leave the dtype of its Input to the model around it")
         layers = []
-        for item in model.layers:
+        for item in model.items:
             copy = item.snapshot() if isinstance(item, Layer) else cls.of_model(item)
             copy.name, copy._made = None if item._auto else item.name, item._made
             layers.append(copy)

@@ -25,6 +25,7 @@ class Variable:
         path: The names of the models within, the layer and the variable, joined by slashes.
         shape: Its shape, in Keras layout.
         dtype: Name of its dtype.
+        weight: What the layer says of it.
         changed: Grows with every change of the value.
     """
 
@@ -37,33 +38,38 @@ class Variable:
 
     def place(self, path: str, weight: "Weight") -> None:
         """Say where in a model the variable stands."""
-        self._weight = weight
+        self.weight = weight
         self.path = f"{path}/{weight.name}"
 
     @property
     def name(self) -> str:
         """Its name below the layer."""
-        return self._weight.name.rpartition("/")[2]
+        return self.weight.name.rpartition("/")[2]
 
     @property
     def key(self) -> str:
         """The name under which its value travels."""
-        return self._weight.key
+        return self.weight.key
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the layers within and of the variable, below the layer."""
+        return tuple(self.weight.name.split("/"))
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Its shape, in Keras layout."""
-        return self._weight.shape
+        return self.weight.shape
 
     @property
     def size(self) -> int:
         """Number of parameters."""
-        return self._weight.size
+        return self.weight.size
 
     @property
     def trainable(self) -> bool:
         """Whether training changes it by gradients."""
-        return self._weight.trainable and bool(self._layer.trainable)
+        return self.weight.trainable and bool(self._layer.trainable)
 
     @property
     def given(self) -> bool:
@@ -118,7 +124,7 @@ class Variable:
         from seqgen.weights import Weights
 
         if self._source is None:
-            fresh = replace(self._weight, key=key, dtype=self.dtype)
+            fresh = replace(self.weight, key=key, dtype=self.dtype)
             self._source = (Weights.initialize([fresh]), key)
 
     def _read(self) -> np.ndarray:
@@ -207,13 +213,16 @@ class Stateful(HasVariables):
     _local = False  # whether that was without a look at the model around
     _built: list[Variable] | None = None
     _alone: Any = None
+    home: Any = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: D102
         made = super().__new__(cls)
         made._made = next(CLOCK)
+        made.calls = []
         return made
 
     _made: int
+    calls: list[Any]
 
     @property
     def built(self) -> bool:
@@ -261,13 +270,49 @@ class Stateful(HasVariables):
             if not variable.given:
                 variable.dtype = weight.dtype or dtype
 
-    def __call__(self, inputs: Any) -> np.ndarray:
-        """The layer's result for an array in the spec's layout; the layer is built for it."""
+    def __call__(self: Any, *inputs: Any, **arguments: Any) -> Any:
+        """The layer's result for an array in the spec's layout; the layer is built for it.
+
+        Called on symbolic tensors, it gives the one that it makes, for a `Model` of them.
+        """
+        from seqgen.spec.tensors import call, is_symbolic
+
+        if is_symbolic(inputs):
+            return call(self, inputs, arguments)
+        return self._evaluated(inputs, arguments)
+
+    def _evaluated(self: Any, inputs: tuple[Any, ...], arguments: dict[str, Any]) -> np.ndarray:
         from seqgen.spec.sequential import Sequential
 
-        x = np.asarray(inputs)
+        if len(inputs) != 1 or arguments or self.inputs != (1, 1):
+            raise self.fault("expected one array; call it on symbolic tensors, and make a Model")
+        x = np.asarray(inputs[0])
         if self._alone is None or self._alone.input_shape[1:] != x.shape[1:]:
             alone = Sequential([self])
             alone.build_on(x.shape)
             self._alone = alone
-        return self._alone(x)
+        result: np.ndarray = self._alone(x)
+        return result
+
+    @property
+    def output(self: Any) -> Any:
+        """The symbolic tensor that the layer makes where it was called, to make other models of.
+
+        Raises:
+            SpecError: It was called nowhere, or several times.
+        """
+        return self._port("output")
+
+    @property
+    def input(self: Any) -> Any:
+        """The symbolic tensor that the layer takes where it was called, or a list of several.
+
+        Raises:
+            SpecError: It was called nowhere, or several times.
+        """
+        return self._port("input")
+
+    def _port(self: Any, which: str) -> Any:
+        from seqgen.spec.tensors import port
+
+        return port(self, which)

@@ -26,7 +26,7 @@ def split_activations(model: Model) -> Model:
         if activation.name == "linear":
             return [replace(node, layer=layer)]
         name = f"{node.name}.linear"
-        before, _ = infer(layer, model.input_of(node).type, name)
+        before, _ = infer(layer, tuple(x.type for x in model.sources_of(node)), name)
         return [
             replace(node, name=name, layer=layer, type=before),
             replace(

@@ -15,7 +15,11 @@ def with_dtype(model: Model, dtype: str) -> Model:
             return [node]
         return [replace(node, type=replace(node.type, dtype=dtype))]
 
-    return replace(model.rewrite(typed), dtype=dtype)
+    nested = tuple(
+        replace(call, entries=tuple(one for entry in call.entries for one in typed(entry)))
+        for call in model.nested
+    )
+    return replace(model.rewrite(typed), dtype=dtype, nested=nested)
 
 
 def typed_layer(layer: Layer, dtype: str) -> Layer:

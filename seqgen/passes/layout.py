@@ -171,18 +171,27 @@ def choose_layout(model: Model, layout: str) -> Model:
 def outputs_as_in_spec(model: Model, every: bool) -> Model:
     """Transpose the outputs back to the order of the spec: all, or those without batches first."""
 
-    def back(node: Node) -> list[Node] | None:
+    def moves(node: Node) -> bool:
         rank = node.type.rank
         if node.name not in model.outputs or node.perm == identity(rank):
-            return None
-        if not every and node.perm[0] == 0:
-            return None
-        inner = replace(node, name=f"{node.name}.native")
-        step = Transpose(inverse(node.perm))
-        moved = Node(node.name, step, (inner.name,), node.type, node.source, perm=identity(rank))
-        return [inner, moved]
+            return False
+        return every or node.perm[0] != 0
 
-    return model.rewrite(back)
+    # Who reads an output in the model itself reads it as it was.
+    inner = {node.name: f"{node.name}.native" for node in model.nodes if moves(node)}
+
+    def back(node: Node) -> list[Node]:
+        node = replace(node, inputs=tuple(inner.get(name, name) for name in node.inputs))
+        if node.name not in inner or isinstance(node.layer, Input):
+            return [node]
+        native = replace(node, name=inner[node.name])
+        step, rank = Transpose(inverse(node.perm)), node.type.rank
+        return [
+            native,
+            Node(node.name, step, (native.name,), node.type, node.source, perm=identity(rank)),
+        ]
+
+    return model.rewrite(back) if inner else model
 
 
 native_layout = partial(choose_layout, layout="native")

@@ -1,7 +1,9 @@
 """Steps that passes and templates put in are called after their layer, with a dot between."""
 
+from dataclasses import replace
+
 from seqgen.errors import UnsupportedError
-from seqgen.ir.graph import Model
+from seqgen.ir.graph import Input, Model, Node
 from seqgen.layers.within import within
 
 
@@ -21,3 +23,13 @@ def check_names(model: Model) -> Model:
                 "of the two layers"
             )
     return model
+
+
+def name_inputs(model: Model) -> Model:
+    """Let programs call each of several inputs by its name."""
+
+    def named(node: Node) -> list[Node] | None:
+        several = len(model.inputs) > 1 and isinstance(node.layer, Input)
+        return [replace(node, variable=node.name)] if several else None
+
+    return model.rewrite(named)

@@ -104,6 +104,9 @@ def reorder_rows(model: Model) -> Model:
         chain = chain_to(flatten, ("Dense",), readers)
         if chain is None or not source.type.static or step.perm != identity(step.type.rank):
             continue
+        if not model.shared.isdisjoint(node.name for node in chain):
+            # Other calls of the same layers have their features in the order of the spec.
+            continue
         memory = inverse(step.layer.perm)
         if memory[0] != 0:
             continue
@@ -135,6 +138,8 @@ def reorder_columns(model: Model) -> Model:
             continue
         chain = chain_to(reshape, ("Dense",), writers)
         if chain is None or any(len(readers[node.name]) > 1 for node in chain):
+            continue
+        if not model.shared.isdisjoint(node.name for node in chain):
             continue
         if reshape.type.rank == 2 or any(node.name in model.outputs for node in chain):
             continue
