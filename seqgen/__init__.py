@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from seqgen.porting import port_weights
     from seqgen.spec.entry import Input
     from seqgen.spec.files import load
+    from seqgen.spec.functional import Model
     from seqgen.spec.functions import Namespace
     from seqgen.spec.sequential import Sequential
     from seqgen.verify import verify
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "Input": "seqgen.spec.entry",
     "MismatchError": "seqgen.errors",
+    "Model": "seqgen.spec.functional",
     "SeqgenError": "seqgen.errors",
     "Sequential": "seqgen.spec.sequential",
     "SpecError": "seqgen.errors",
@@ -45,6 +47,7 @@ _NAMESPACES = ("activations", "constraints", "regularizers")
 __all__ = [
     "Input",
     "MismatchError",
+    "Model",
     "SeqgenError",
     "Sequential",
     "SpecError",

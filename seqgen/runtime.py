@@ -12,27 +12,31 @@ from seqgen.ir.types import TensorType
 from seqgen.weights import Weights
 
 if TYPE_CHECKING:
-    from seqgen.spec.sequential import Sequential
+    from seqgen.spec.whole import Whole
 
 # Beyond this, a model does not fit into one message of the format.
 LARGEST_MESSAGE = 1_500_000_000
 
 
-def evaluate(model: "Sequential", x: np.ndarray) -> np.ndarray:
-    """The result of a built model for a batch.
+def evaluate(model: "Whole", xs: list[np.ndarray]) -> list[np.ndarray]:
+    """The results of a built model for a batch.
 
     Args:
         model: The model. Its session is kept until the model or its weights change.
-        x: The batch, in the spec's layout; it is cast to the dtype of the model's input.
+        xs: For each input the batch, in the spec's layout; it is cast to the dtype of the input.
 
     Raises:
         SpecError: The batch does not fit the input.
         UnsupportedError: onnxruntime does not compute in the model's dtype.
     """
     session = _session(model)
-    batch = _fitted(model, session.entry, x)
+    if len(xs) != len(session.entries):
+        message = f"expected {len(session.entries)} arrays, one for each input"
+        raise SpecError(f"{model.label}: {message}; received {len(xs)}")
+    pairs = zip(session.entries, xs, strict=True)
+    batches = [_fitted(model, entry, x) for entry, x in pairs]
     try:
-        return session.run(batch)
+        return session.run(batches)
     except Exception as error:
         raise SeqgenError(f"{model.label}: onnxruntime: {_first_line(error)}") from None
 
@@ -40,12 +44,13 @@ def evaluate(model: "Sequential", x: np.ndarray) -> np.ndarray:
 class Session:
     """A model under onnxruntime, with the states that its layers keep between batches.
 
-    Inputs of its graph behind the first are states, and outputs behind the first what becomes of
-    them.
+    Inputs of its graph behind those of the model are states, and outputs behind those of the model
+    what becomes of them.
     """
 
     def __init__(self, graph: Model, weights: Weights, version: tuple[int, int]) -> None:
-        self.entry = graph.by_name[graph.inputs[0]].type
+        self.entries = [graph.by_name[name].type for name in graph.inputs]
+        self._outputs = len(graph.outputs)
         self.version = version
         self._dtype = graph.dtype
         self._running = start(graph, weights)
@@ -55,17 +60,18 @@ class Session:
 
     def reset_states(self) -> None:
         """Set all states to zero."""
-        kept = self._running.get_inputs()[1:]
+        kept = self._running.get_inputs()[len(self.entries) :]
         self.states = [np.zeros(port.shape, self._dtype) for port in kept]
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        """The result for a batch, which comes after those before."""
-        arrays = zip(self._names, [batch, *self.states], strict=True)
-        result, *self.states = self._running.run(None, dict(arrays))
-        return result
+    def run(self, batches: list[np.ndarray]) -> list[np.ndarray]:
+        """The results for a batch, which comes after those before."""
+        arrays = zip(self._names, [*batches, *self.states], strict=True)
+        results = self._running.run(None, dict(arrays))
+        self.states = results[self._outputs :]
+        return list(results[: self._outputs])
 
 
-def _session(model: "Sequential") -> Session:
+def _session(model: "Whole") -> Session:
     """The session of a model as it is now; new weights leave the states as they are."""
     version = (model.changed, max((v.changed for v in model.variables), default=0))
     before: Session | None = model._session
@@ -77,7 +83,7 @@ def _session(model: "Sequential") -> Session:
     return made
 
 
-def _fitted(model: "Sequential", entry: TensorType, x: np.ndarray) -> np.ndarray:
+def _fitted(model: "Whole", entry: TensorType, x: np.ndarray) -> np.ndarray:
     if x.dtype.kind not in "biuf" and x.dtype.name != "bfloat16":
         raise SpecError(f"{model.label}: expected an array of numbers, received {x.dtype}")
     sizes = zip(entry.keras_shape, x.shape, strict=False)

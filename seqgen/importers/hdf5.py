@@ -18,13 +18,13 @@ from seqgen.importers.archive import Slice, Store, parse_json
 from seqgen.importers.config import spec_of
 from seqgen.importers.legacy_config import spec_of_legacy
 from seqgen.importers.legacy_weights import LAYER_NAMES, legacy_weights
-from seqgen.ir.graph import Node
+from seqgen.layers.base import Layer
 from seqgen.layers.objects import to_snake_case
 from seqgen.spec.files import is_hdf5
+from seqgen.spec.flatten import flatten
 from seqgen.weights import Lazy, Weights
 
 if TYPE_CHECKING:
-    from seqgen.layers.base import Layer
     from seqgen.spec.sequential import Sequential
 
 MODEL_CONFIG, MODEL_WEIGHTS = "model_config", "model_weights"
@@ -127,31 +127,34 @@ def numbers_only(weights: Weights) -> Weights:
     return Weights({key: checked(key) for key in weights})
 
 
-def groups_of(model: "Sequential", prefix: str = "") -> "Iterator[tuple[Layer, str]]":
+def groups_of(model: "Sequential", prefix: str = "") -> Iterator[tuple[Layer, str]]:
     """Every layer with the group of the HDF5 file that holds its variables.
 
     Keras numbers the layers of a container by class, whatever they are called.
     """
-    from seqgen.spec.sequential import Sequential
-
     used: dict[str, int] = {}
-    for layer in model.layers:
+    for layer in model.items:
         name = to_snake_case(type(layer).__name__)
         used[name] = used.get(name, -1) + 1
         group = f"{prefix}layers/{name}_{used[name]}" if used[name] else f"{prefix}layers/{name}"
-        if isinstance(layer, Sequential):
-            yield from groups_of(layer, f"{group}/")
-        else:
+        if isinstance(layer, Layer):
             yield layer, group
+        else:
+            yield from groups_of(layer, f"{group}/")
 
 
 def places_of(model: "Sequential") -> dict[str, str]:
     """Where a file of Keras 3 has each variable of a model."""
-    nodes: tuple[Node, ...] = model.graph().layers
+    groups: dict[int, str] = {}
+    for layer, group in groups_of(model):
+        # A layer that stands at several places is saved where Keras meets it first.
+        groups.setdefault(id(layer), group)
     return {
-        weight.key: f"{group}/{weight.place or f'vars/{index}'}"
-        for node, (_, group) in zip(nodes, groups_of(model), strict=True)
-        for index, weight in enumerate(node.weights)
+        ".".join((*leaf.path.split("/"), *variable.parts)): (
+            f"{groups[id(leaf.layer)]}/{variable.weight.place or f'vars/{index}'}"
+        )
+        for leaf in flatten(model)
+        for index, variable in enumerate(leaf.layer.variables)
     }
 
 

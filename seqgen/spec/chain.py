@@ -1,6 +1,7 @@
 """A chain of layers whose types are known as soon as that of its input is."""
 
-import weakref
+# ruff: noqa: D102 (what the methods do is said where Container declares them)
+
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,75 +9,46 @@ from seqgen.errors import SpecError
 from seqgen.ir.build import first_data_format, input_type
 from seqgen.ir.types import TensorType
 from seqgen.layers.arguments import short
-from seqgen.layers.base import Layer
-from seqgen.layers.state import CLOCK, HasVariables, Variable
 from seqgen.layers.within import keeps_states
+from seqgen.spec.container import Container, Reading, Types
 from seqgen.spec.entry import INPUT_NAME, Input
-from seqgen.spec.flatten import flatten
+from seqgen.spec.flatten import common_dtype, flatten
 from seqgen.spec.names import auto_name
 from seqgen.spec.steps import Pending, place, run
+from seqgen.spec.tensors import Call
+from seqgen.spec.whole import Whole
 
-Types = list[TensorType]
 
-
-class Chain(HasVariables):
-    """Layers, and models among them, each with a name and a type.
-
-    Attributes:
-        name: Name of the model.
-        dtype: Of weights and computations; None where it is not said.
-        names: The layers by name.
-        counts: How many names of each class Keras would have given so far.
-        adopted: Whether the model became part of another one.
-        changed: Grows with every change of the layers, those of models within included.
-    """
+class Chain(Whole):
+    """Layers, and models among them, each with a name and a type, one behind the other."""
 
     auto_name = "sequential"
 
     def __init__(self, trainable: bool, name: str | None, dtype: str | None) -> None:
-        self._made = next(CLOCK)
-        self._auto = name is None
-        self.name: str = self.auto_name if name is None else name
-        self.dtype = dtype
-        self._trainable = bool(trainable)
-        self.names: dict[str, Item] = {}
-        self.counts: Counter[str] = Counter()
-        self.adopted = False
+        super().__init__(trainable, name, dtype)
         self._entry: Input | None = None
         self._x: TensorType | None = None
-        self._layers: list[Item] = []
-        self._inner: list[Chain] = []
-        self._around: weakref.WeakSet[Chain] = weakref.WeakSet()
-        self._stale = False
         self._types: list[TensorType] = []
-        self.changed = next(CLOCK)
-
-    @property
-    def label(self) -> str:
-        """How errors name the model."""
-        return f"{type(self).__name__} '{self.name}'"
-
-    @property
-    def layers(self) -> "list[Item]":
-        """The layers in order; the input is none of them."""
-        return list(self._layers)
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training may change the model; setting it sets all layers within."""
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self._layers:
-            layer.trainable = bool(value)
+        self._calls: list[Call] = []
+        self._implied: Input | None = None
 
     @property
     def built(self) -> bool:
         """Whether there are layers and their shapes are known."""
-        self._refresh()
+        self.refresh()
         return bool(self._layers) and len(self._types) == len(self._layers)
+
+    @property
+    def entries(self) -> list[Input]:
+        return [self.entry]
+
+    @property
+    def steps(self) -> list[Reading]:
+        return [Reading(layer, ((place, 0),)) for place, layer in enumerate(self._layers)]
+
+    @property
+    def results(self) -> tuple[tuple[int, int], ...]:
+        return ((len(self._layers), 0),)
 
     def build(self, input_shape: Sequence[int | None] | None = None) -> None:
         """Fix the input shape of a model that was made without one.
@@ -129,9 +101,12 @@ class Chain(HasVariables):
             self._types += self._run(x, "", pending, len(self._types))
             place(pending, self.dtype or "float32")
 
-    def _run(self, x: TensorType, prefix: str, pending: list[Pending], start: int = 0) -> Types:
+    def _run(
+        self, x: TensorType, prefix: str, pending: list[Pending], start: int = 0
+    ) -> list[TensorType]:
         """The types of the outputs of all layers from one on; nothing is kept of a failure."""
-        fresh = [inner for inner in self._inner if inner._x is None]
+        chains = [inner for inner in self._inner if isinstance(inner, Chain)]
+        fresh = [inner for inner in chains if inner._x is None]
         try:
             return run(self._layers, x, prefix, pending, start)
         except SpecError:
@@ -142,19 +117,22 @@ class Chain(HasVariables):
     def _known_input(self) -> TensorType | None:
         if self._entry is None or self._entry.shape is None:
             first = self._layers[0] if self._layers else None
-            return first._x if isinstance(first, Chain) else None
+            return first.sole_input if isinstance(first, Container) else None
         if not self._layers:
             return None
         data_format = first_data_format(leaf.layer for leaf in flatten(self))
-        dtype = self._entry.dtype or self.dtype or self._common_dtype() or "float32"
+        dtype = self._entry.dtype or self.dtype or common_dtype(self) or "float32"
         return input_type(self._entry.shape, dtype, data_format, self._entry.batch_size)
 
-    def _common_dtype(self) -> str | None:
-        """The dtype that all layers have."""
-        own = {leaf.layer.dtype for leaf in flatten(self)}
-        return own.pop() if len(own) == 1 else None
+    @property
+    def entry_names(self) -> set[str]:
+        return {self._entry.name} if self._entry else set()
 
-    def enter(self, x: TensorType, path: str, pending: list[Pending]) -> TensorType:
+    @property
+    def sole_input(self) -> TensorType | None:
+        return self._x
+
+    def enter(self, xs: Types, path: str, pending: list[Pending]) -> Types:
         """The type of the output for an input, where the model stands inside another.
 
         A model that is not built yet is built for this input.
@@ -164,49 +142,23 @@ class Chain(HasVariables):
         """
         if not self._layers:
             raise SpecError(f"{self.label}: it has no layers; add some first")
-        self._refresh()
+        self.check_entered(xs, 1)
+        (x,) = xs
+        self.refresh()
         if self._x is not None:
-            self._check_input(x)
+            self.check_fits(x, self._x)
         types = self._run(x, f"{path}/", pending)
         if self._x is None:
             self._x, self._types = x, types
-        return types[-1]
+        return (types[-1],)
 
-    def _check_input(self, x: TensorType) -> None:
-        known = self._x
-        assert known is not None
-        pairs = zip(known.keras_shape, x.keras_shape, strict=False)
-        fits = known.rank == x.rank and all(a == b or a is None or b is None for a, b in pairs)
-        if not fits or known.dtype != x.dtype:
-            raise SpecError(
-                f"{self.label}: expected an input {known.keras_shape} of {known.dtype}, for which "
-                f"it was built; received {x.keras_shape} of {x.dtype}"
-            )
-
-    def contains(self, model: "Chain") -> bool:
-        """Whether this is the model, or has it within."""
-        return self is model or any(inner.contains(model) for inner in self._inner)
-
-    def _touch(self) -> None:
-        """Note a change, here and in all models around."""
-        self.changed = next(CLOCK)
-        for model in self._around:
-            model._stale = True
-            model._touch()
-
-    def _refresh(self) -> None:
-        """Find the types again if a model within has changed."""
+    def refresh(self) -> None:
         if self._stale:
             self._stale = False
             self._types.clear()
             self._grow()
 
     def require_built(self, what: str) -> None:
-        """Raise a `SpecError` that says why there is nothing to see yet, if the model is not built.
-
-        Args:
-            what: What was asked for.
-        """
         if self.built:
             return
         if self._x is not None:
@@ -227,8 +179,12 @@ class Chain(HasVariables):
             if self._x is None:
                 self.require_built("input")
             assert self._x is not None
-            shape, dtype = self._x.keras_shape, self._x.dtype
-            return Input(batch_shape=shape, dtype=dtype, name=self._input_name())
+            shape, dtype, name = self._x.keras_shape, self._x.dtype, self._input_name()
+            known = self._implied
+            if known is None or (known.batch_shape, known.name) != (shape, name):
+                self._implied = Input(batch_shape=shape, dtype=dtype, name=name)
+            assert self._implied is not None
+            return self._implied
         return self._entry
 
     @property
@@ -239,18 +195,20 @@ class Chain(HasVariables):
     @property
     def types(self) -> list[TensorType]:
         """The types of the outputs of all layers, as far as they are known."""
-        self._refresh()
+        self.refresh()
         return list(self._types)
 
-    @property
-    def variables(self) -> list[Variable]:
-        """All variables, in Keras's order.
-
-        Raises:
-            SpecError: The model is not built.
-        """
-        self.require_built("weights")
-        return [variable for leaf in flatten(self) for variable in leaf.layer.variables]
-
-
-Item = Layer | Chain
+    def own_calls(self) -> list[Call]:
+        self.require_built("tensors")
+        # What is there already stays what it is, as long as the layers below do.
+        pairs = zip(self._calls, self._layers, strict=False)
+        kept = [call for call, layer in pairs if call.item is layer]
+        kept = kept if kept and kept[0].inputs == (self.entry.tensor,) else []
+        last = kept[-1].outputs[0] if kept else self.entry.tensor
+        for layer, y in list(zip(self._layers, self._types, strict=True))[len(kept) :]:
+            made = Call(layer, (last,))
+            made.give((y,))
+            last = made.outputs[0]
+            kept.append(made)
+        self._calls = kept
+        return list(kept)

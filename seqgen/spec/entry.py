@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqgen.errors import Fault, SpecError
+from seqgen.ir.build import input_type
 from seqgen.layers.arguments import DTYPES, POSITIVE, choice, open_sizes, optional, short
 from seqgen.spec.names import name_fault
+from seqgen.spec.tensors import Tensor
 
 INPUT_NAME = "input_layer"
 INPUT_DTYPES = (*DTYPES, "int32", "int64")
@@ -50,6 +52,8 @@ class Input:
         self.batch_size = _parsed(BATCH_SIZE, batch_size, "batch_size", faults)
         self.dtype = _parsed(DTYPE, dtype, "dtype", faults)
         self.name = INPUT_NAME if name is None else name
+        self._auto = name is None
+        self._tensor: Tensor | None = None
         message = name_fault(self.name)
         faults += [Fault(message, "name")] if message else []
         if len(self.shape or ()) > MOST_AXES:
@@ -62,6 +66,30 @@ class Input:
     def batch_shape(self) -> tuple[int | None, ...]:
         """The shape with the batch first."""
         return (self.batch_size, *(self.shape or ()))
+
+    @property
+    def tensor(self) -> Tensor:
+        """The symbolic tensor that layers are called on.
+
+        Raises:
+            SpecError: The shape is not known.
+        """
+        if self.shape is None:
+            raise SpecError(f"Input '{self.name}': its shape is not known yet")
+        if self._tensor is None:
+            kind = input_type(self.shape, self.dtype or "float32", "", self.batch_size)
+            self._tensor = Tensor(kind, entry=self)
+        return self._tensor
+
+    @property
+    def output(self) -> Tensor:
+        """The symbolic tensor that layers are called on."""
+        return self.tensor
+
+    @property
+    def variables(self) -> list[Any]:
+        """None."""
+        return []
 
     def __repr__(self) -> str:
         batch = "" if self.batch_size is None else f"batch_size={self.batch_size}, "

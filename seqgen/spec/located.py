@@ -43,6 +43,11 @@ class Faults:
         return bool(self._found)
 
     @property
+    def count(self) -> int:
+        """How many there are so far."""
+        return len(self._found)
+
+    @property
     def full(self) -> bool:
         """Whether there are so many that looking on makes no sense."""
         return len(self._found) >= self.MOST

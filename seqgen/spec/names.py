@@ -9,7 +9,7 @@ from seqgen.layers.base import Layer
 from seqgen.layers.objects import auto_name
 
 if TYPE_CHECKING:
-    from seqgen.spec.chain import Chain, Item
+    from seqgen.spec.container import Container, Item
 
 LONGEST_NAME = 200
 
@@ -37,7 +37,7 @@ def check_name(name: object, label: str) -> None:
         raise SpecError(Fault(message, "name", label))
 
 
-def _unnamed(item: "Item", home: "Chain") -> "Iterator[tuple[Item, Chain | Inside]]":
+def _unnamed(item: "Item", home: "Container") -> "Iterator[tuple[Item, Container | Inside]]":
     """What is to be named for an item that is added to `home`, each with the model around it.
 
     A model's own numbers hold until it becomes part of another one, whose numbers go on.
@@ -52,8 +52,8 @@ def _unnamed(item: "Item", home: "Chain") -> "Iterator[tuple[Item, Chain | Insid
             yield item, home
 
 
-def _numbered(model: "Chain") -> "Iterator[tuple[Item, Chain | Inside]]":
-    for item in model.layers:
+def _numbered(model: "Container") -> "Iterator[tuple[Item, Container | Inside]]":
+    for item in model.items:
         if isinstance(item, Layer):
             yield from _parts(item, lambda part: part._auto)
         else:
@@ -78,19 +78,18 @@ def _parts(layer: Layer, fresh: Callable[[Layer], bool]) -> "Iterator[tuple[Laye
             yield part, home
 
 
-def _claim(item: "Item", home: "Chain") -> None:
+def _claim(item: "Item", home: "Container") -> None:
     """Enter an item that has a name under it; one that was chosen here may give way."""
     check_name(item.name, type(item).__name__)
     if item.name in home.names and item._auto:
         item.name = auto_name(item.auto_name, home.counts, home.names)
-    entry = home.declared.name if home.declared else None
-    if item.name in home.names or item.name == entry:
+    if item.name in home.names or item.name in home.entry_names:
         message = f"the name '{item.name}' is taken; all layers of a model need unique names"
         raise SpecError(Fault(message, "name", item.label))
     home.names[str(item.name)] = item
 
 
-def name_all(items: "list[Item]", home: "Chain") -> None:
+def name_all(items: "list[Item]", home: "Container") -> None:
     """Name new items of a model in the order in which they were made, as Keras does.
 
     Raises:

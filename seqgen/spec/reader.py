@@ -9,23 +9,27 @@ from seqgen.errors import Fault, SpecError
 from seqgen.layers import LAYERS, find_layer
 from seqgen.layers.arguments import BOOLEAN, DTYPE, Kind, near_miss, short
 from seqgen.layers.base import Layer
-from seqgen.spec.chain import Item
+from seqgen.spec.container import Item
 from seqgen.spec.entry import INPUT_NAME, Input
 from seqgen.spec.flatten import flatten, graph_of
+from seqgen.spec.graph_reader import GraphReader
 from seqgen.spec.located import Faults, Located
 from seqgen.spec.names import LONGEST_NAME, name_fault
 from seqgen.spec.sequential import Sequential
 from seqgen.spec.steps import Misfit
+from seqgen.spec.whole import Whole
 from seqgen.spec.writer import VERSION, first_argument
 
-MODEL_KEYS = ("name", "input", "dtype", "trainable", "layers")
-TOP_KEYS = ("seqgen", *MODEL_KEYS, "weights", "$schema")
+COMMON_KEYS = ("name", "input", "dtype", "trainable")
+MODEL_KEYS = (*COMMON_KEYS, "layers")
+GRAPH_KEYS = (*COMMON_KEYS, "inputs", "graph", "outputs")
+FILE_KEYS = ("seqgen", "weights", "$schema")
 INPUT_KEYS = ("shape", "batch_size", "dtype", "name")
 
 
 @functools.cache
 def _near_layer(name: str) -> str:
-    return near_miss(name[:LONGEST_NAME], [*LAYERS, "Sequential"])
+    return near_miss(name[:LONGEST_NAME], [*LAYERS, "Sequential", "Model"])
 
 
 def _near(name: str, known: Any) -> str:
@@ -41,9 +45,9 @@ class Reader:
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._places: dict[int, tuple[str, Located]] = {}
+        self.places: dict[int, tuple[str, Located]] = {}
 
-    def read(self, root: Located | None) -> tuple[Sequential | None, str | None]:
+    def read(self, root: Located | None) -> tuple[Whole | None, str | None]:
         """The model, None if there are faults, and the path of its weights."""
         if root is None or root.value is None:
             self._faults.add("it is empty; expected a spec with the keys seqgen, input and layers")
@@ -52,7 +56,8 @@ class Reader:
             message = f"expected a spec with keys such as layers, received {short(root.value)}"
             self._faults.add(message, root.line)
             return None, None
-        self._check_keys(root, TOP_KEYS, None)
+        keys = GRAPH_KEYS if "graph" in root.value else MODEL_KEYS
+        self.check_keys(root, (*keys, *FILE_KEYS), None)
         self._check_version(root)
         model = self._model(root, "", None)
         weights = root.value.get("weights")
@@ -63,7 +68,8 @@ class Reader:
             self._check_whole(model)
         return model, weights.value if weights is not None else None
 
-    def _check_keys(self, item: Located, known: tuple[str, ...], layer: str | None) -> None:
+    def check_keys(self, item: Located, known: tuple[str, ...], layer: str | None) -> None:
+        """Note the keys of an item that are not known."""
         for key, value in item.value.items():
             if key not in known:
                 listed = ", ".join(name for name in known if name[0] != "$")
@@ -81,8 +87,14 @@ class Reader:
 
     # Models
 
-    def _model(self, item: Located, prefix: str, label: str | None) -> Sequential | None:
-        """A model with all its layers; None if there are faults in it.
+    def _model(self, item: Located, prefix: str, label: str | None) -> Whole | None:
+        """A model, a stack of layers or a graph; None if there are faults in it."""
+        if "graph" in item.value:
+            return GraphReader(self, self._faults, item, prefix, label).read()
+        return self._stack(item, prefix, label)
+
+    def _stack(self, item: Located, prefix: str, label: str | None) -> Sequential | None:
+        """A stack with all its layers; None if there are faults in it.
 
         Args:
             item: What is said of it.
@@ -90,10 +102,10 @@ class Reader:
             label: How errors name it; None for the outermost.
         """
         clean = not self._faults
-        name = self._name(item, label or "the model")
-        dtype = self._value(item, "dtype", DTYPE, label)
-        trainable = self._value(item, "trainable", BOOLEAN, label)
-        entry = self._entry(item, label)
+        name = self.name(item, label or "the model")
+        dtype = self.value(item, "dtype", DTYPE, label)
+        trainable = self.value(item, "trainable", BOOLEAN, label)
+        entry = self.entry(item, label)
         layers = self._layers(item, prefix, label)
         self._check_names(layers, entry)
         known = layers[: layers.index(None)] if None in layers else layers
@@ -109,16 +121,16 @@ class Reader:
                 dtype=dtype,
             )
         except SpecError as error:
-            self._misfit(error, known, prefix)
+            self.misfit(error, known, prefix)
             return None
 
-    def _misfit(self, error: SpecError, layers: Any, prefix: str) -> None:
+    def misfit(self, error: SpecError, layers: Any, prefix: str) -> None:
         """Note that a layer does not fit its input."""
         where, line = "", None
         for index in error.index if isinstance(error, Misfit) else ():
             layer: Item = layers[index]
-            layers = layer.layers if not isinstance(layer, Layer) else ()
-            where, item = self._places[id(layer)]
+            layers = () if isinstance(layer, Layer) else [step.item for step in layer.steps]
+            where, item = self.places[id(layer)]
             line = item.line
             where = f"{where} {layer.label}"
         if not where and self._faults:
@@ -128,18 +140,30 @@ class Reader:
             argument = self._argument_line(item, fault.argument) if where else None
             self._faults.add(replace(fault, layer=where or fault.layer), argument or line)
 
+    def misfit_of(self, error: SpecError, item: Item, label: str, line: int | None) -> None:
+        """Note that an item of a graph does not fit what it is called on."""
+        if isinstance(error, Misfit) and not isinstance(item, Layer):
+            layers = [reading.item for reading in item.steps]
+            self.misfit(error, layers, "")
+            return
+        where = self.places.get(id(item), (label, Located(None, line)))[1]
+        for fault in error.faults:
+            self._faults.add(
+                replace(fault, layer=label), self._argument_line(where, fault.argument)
+            )
+
     def _argument_line(self, item: Located, argument: str | None) -> int | None:
         (arguments,) = item.value.values() if isinstance(item.value, dict) else (item,)
         if isinstance(arguments.value, dict) and argument in arguments.value:
             return arguments.value[argument].line
         return item.line
 
-    def _check_whole(self, model: Sequential) -> None:
+    def _check_whole(self, model: Whole) -> None:
         """What shows only when the whole model is there."""
         plain = all("." not in leaf.path and leaf.trainable for leaf in flatten(model))
         own = {leaf.layer.dtype for leaf in flatten(model)} - {None}
-        entry = model.declared
-        same = entry is None or entry.dtype in (None, model.dtype or "float32")
+        entries = [entry for entry in (model.entries if model.built else ()) if entry.dtype]
+        same = all(entry.dtype in (None, model.dtype or "float32") for entry in entries)
         if model.built and not (plain and same and own <= {model.dtype}):
             try:
                 graph_of(model)
@@ -147,7 +171,8 @@ class Reader:
                 for fault in error.faults:
                     self._faults.add(fault)
 
-    def _value(self, item: Located, key: str, kind: Kind, label: str | None) -> Any:
+    def value(self, item: Located, key: str, kind: Kind, label: str | None) -> Any:
+        """The value of a key; None if it is not given, or wrong."""
         given = item.value.get(key)
         if given is None:
             return None
@@ -158,7 +183,8 @@ class Reader:
             self._faults.add(Fault(message, key, label), given.line)
             return None
 
-    def _name(self, item: Located, label: str) -> str | None:
+    def name(self, item: Located, label: str) -> str | None:
+        """The name that something is given; None if it has none, or a wrong one."""
         name = item.value.get("name")
         if name is None:
             return None
@@ -168,25 +194,35 @@ class Reader:
             return None
         return str(name.value)
 
-    def _entry(self, item: Located, label: str | None) -> Input | None:
-        given = item.value.get("input")
+    def entry(
+        self, item: Located, label: str | None, key: str = "input", name: str | None = None
+    ) -> Input | None:
+        """An input; None if there is none, or a fault in it.
+
+        Args:
+            item: What says it.
+            label: How errors name what is around.
+            key: Under which it is said.
+            name: Its name, if the key gives it.
+        """
+        given = item.value.get(key)
         if given is None:
             return None
         if isinstance(given.value, list):
             given = Located({"shape": given}, given.line)
-        where = f"{label}, input" if label else "input"
+        where = f"{label}, {key}" if label else key
         if not isinstance(given.value, dict):
             message = f"expected a shape, or keys such as shape, received {short(given.plain)}"
             self._faults.add(Fault(message, None, where), given.line)
             return None
-        self._check_keys(given, INPUT_KEYS, where)
+        self.check_keys(given, INPUT_KEYS, where)
         if given.value.get("shape", Located(None)).value is None:
             message = "expected the sizes without the batch, null for an open one; it is missing"
             self._faults.add(Fault(message, "shape", where), given.line)
             return None
         arguments = {key: v.plain for key, v in given.value.items() if key in INPUT_KEYS}
         try:
-            return Input(**arguments)
+            return Input(**arguments, **({} if name is None else {"name": name}))
         except SpecError as error:
             for fault in error.faults:
                 line = given.value.get(fault.argument, given).line
@@ -207,13 +243,13 @@ class Reader:
         for index, part in enumerate(given.value):
             if self._faults.full:
                 break
-            layer = self._layer(part, f"{prefix}layers[{index}]")
+            layer = self.layer(part, f"{prefix}layers[{index}]")
             if layer is not None:
-                self._places[id(layer)] = (f"{prefix}layers[{index}]", part)
+                self.places[id(layer)] = (f"{prefix}layers[{index}]", part)
             made.append(layer)
         return made
 
-    def _layer(self, item: Located, where: str) -> "Item | None":
+    def layer(self, item: Located, where: str) -> "Item | None":
         """A layer: its name, or `{name: arguments}`."""
         if isinstance(item.value, str):
             name, arguments = item.value, Located({}, item.line)
@@ -222,8 +258,8 @@ class Reader:
         else:
             self._no_layer(item, where)
             return None
-        if name == "Sequential":
-            return self._nested(arguments, where)
+        if name in ("Sequential", "Model"):
+            return self._nested(str(name), arguments, where)
         kind = find_layer(name) if name.isidentifier() else None
         if kind is None:
             message = f"there is no such layer{_near_layer(name)}"
@@ -235,20 +271,25 @@ class Reader:
         message = f"expected a layer, or {{layer: arguments}}, received {short(item.plain)}"
         if isinstance(item.value, dict) and len(item.value) > 1:
             first, *rest = item.value
-            if find_layer(first[:LONGEST_NAME]) or first == "Sequential":
+            if find_layer(first[:LONGEST_NAME]) or first in ("Sequential", "Model"):
                 message = f"indent its arguments ({', '.join(rest)[:60]}) deeper than the layer"
         self._faults.add(Fault(message, None, where), item.line)
 
-    def _nested(self, arguments: Located, where: str) -> Sequential | None:
+    def _nested(self, kind: str, arguments: Located, where: str) -> Whole | None:
+        keys, holds = (GRAPH_KEYS, "graph") if kind == "Model" else (MODEL_KEYS, "layers")
         if isinstance(arguments.value, list):
-            arguments = Located({"layers": arguments}, arguments.line)
+            arguments = Located({holds: arguments}, arguments.line)
         name = arguments.value.get("name") if isinstance(arguments.value, dict) else None
-        label = f"{where} Sequential" + (f" {short(name.value)}" if name else "")
+        label = f"{where} {kind}" + (f" {short(name.value)}" if name else "")
         if not isinstance(arguments.value, dict):
-            message = f"expected keys such as layers, received {short(arguments.plain)}"
+            message = f"expected keys such as {holds}, received {short(arguments.plain)}"
             self._faults.add(Fault(message, None, label), arguments.line)
             return None
-        self._check_keys(arguments, MODEL_KEYS, label)
+        self.check_keys(arguments, keys, label)
+        if kind == "Model" and "graph" not in arguments.value:
+            message = "expected a list of layers with the names of what they read, it is missing"
+            self._faults.add(Fault(message, "graph", label), arguments.line)
+            return None
         return self._model(arguments, f"{where}.", label)
 
     def _read_layer(self, kind: type[Layer], arguments: Located, where: str) -> Layer | None:
@@ -264,7 +305,7 @@ class Reader:
         name = arguments.value.get("name")
         if name is not None and name.value is not None:
             label += f" {short(name.value)}"
-            if self._name(arguments, label) is None:
+            if self.name(arguments, label) is None:
                 return None
         return self._make(kind, arguments, where, label)
 
@@ -275,7 +316,7 @@ class Reader:
         """
         if isinstance(item.value, list):
             return [self._parts(part, f"{where}[{i}]") for i, part in enumerate(item.value)]
-        return self._layer(item, where) if isinstance(item.value, (str, dict)) else item.plain
+        return self.layer(item, where) if isinstance(item.value, (str, dict)) else item.plain
 
     def _make(self, kind: type[Layer], arguments: Located, where: str, label: str) -> Layer | None:
         long = [key for key in arguments.value if len(key) > LONGEST_NAME]
@@ -305,7 +346,7 @@ class Reader:
             if layer is None or layer.name is None or (layer._auto and layer.name not in seen):
                 continue
             if seen[layer.name] and not layer._auto:
-                where, item = self._places[id(layer)]
+                where, item = self.places[id(layer)]
                 message = "the name is taken; all layers of a model need unique names"
                 line = self._argument_line(item, "name")
                 self._faults.add(Fault(message, "name", f"{where} {layer.label}"), line)

@@ -6,7 +6,8 @@ from typing import Any
 from seqgen.errors import SpecError
 from seqgen.layers.arguments import short
 from seqgen.layers.base import Layer
-from seqgen.spec.chain import Chain, Item
+from seqgen.spec.chain import Chain
+from seqgen.spec.container import Container, Item
 from seqgen.spec.entry import Input
 from seqgen.spec.names import auto_name, check_name, name_all
 
@@ -37,7 +38,7 @@ class Stack(Chain):
         Raises:
             SpecError: The layer does not fit, or its name is taken; the model stays as it was.
         """
-        self._refresh()
+        self.refresh()
         before, entry = len(self._layers), self._entry
         self._take([layer])
         try:
@@ -55,7 +56,7 @@ class Stack(Chain):
         """
         if not self._layers:
             raise SpecError(f"{self.label}: there is no layer to pop")
-        self._refresh()
+        self.refresh()
         layer = self._layers[-1]
         self._cut(len(self._layers) - 1)
         return layer
@@ -64,7 +65,8 @@ class Stack(Chain):
         """Take off all layers beyond a number of them."""
         for layer in self._layers[length:]:
             self.names.pop(layer.name or "", None)
-            if isinstance(layer, Chain):
+            layer.home = None if layer.home is self else layer.home
+            if isinstance(layer, Container):
                 self._inner = [inner for inner in self._inner if inner is not layer]
                 layer._around.discard(self)
         if not length and self._x is not None:
@@ -89,11 +91,7 @@ class Stack(Chain):
         except SpecError:
             self._entry = entry
             raise
-        self._layers += layers
-        for layer in layers:
-            if isinstance(layer, Chain):
-                self._inner.append(layer)
-                layer._around.add(self)
+        self.take_in(layers)
         if first and layers and isinstance(layers[0], Layer) and self._entry is None:
             shape = layers[0].input_shape
             self._entry = None if shape is None else Input(shape)
@@ -107,12 +105,12 @@ class Stack(Chain):
         self._entry = entry
 
     def _check_new(self, layer: Any) -> None:
-        if isinstance(layer, type) and issubclass(layer, (Layer, Chain)):
+        if isinstance(layer, type) and issubclass(layer, (Layer, Container)):
             name = layer.__name__
             raise SpecError(f"{self.label}: expected a layer, received its class; write {name}()")
-        if not isinstance(layer, (Layer, Chain)):
+        if not isinstance(layer, (Layer, Container)):
             raise SpecError(f"{self.label}: expected a layer, received {short(layer)}")
         if self.names.get(layer.name or "") is layer:
             raise SpecError(f"{layer.label} is in the model already; layers are not shared")
-        if isinstance(layer, Chain) and layer.contains(self):
+        if isinstance(layer, Container) and layer.contains(self):
             raise SpecError(f"{self.label}: a model cannot be part of itself")

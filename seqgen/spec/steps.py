@@ -9,7 +9,7 @@ from seqgen.ir.types import TensorType
 from seqgen.layers.base import Layer, Weight
 
 if TYPE_CHECKING:
-    from seqgen.spec.chain import Item
+    from seqgen.spec.container import Item, Types
 
 # Bytes that a file or an array can count; the largest dtype has 8 for each number.
 MOST_NUMBERS = 2**63 // 8
@@ -31,20 +31,20 @@ class Misfit(SpecError):
         self.index: tuple[int, ...] = (index, *getattr(error, "index", ()))
 
 
-def step(layer: "Item", x: TensorType, path: str, pending: list[Pending]) -> TensorType:
-    """The type of a layer's output. What variables it needs is added to `pending`.
+def step(item: "Item", xs: "Types", path: str, pending: list[Pending]) -> "Types":
+    """The types of the outputs of a layer or model. What variables it needs is added to `pending`.
 
     Raises:
-        SpecError: The layer does not fit its input.
+        SpecError: The layer does not fit its inputs.
     """
-    if not isinstance(layer, Layer):
-        return layer.enter(x, path, pending)
-    y, weights = infer(layer, x, path)
-    layer.fits(weights)
-    _check_sizes(layer, y, weights)
-    _check_initializers(layer, weights)
-    pending.append(Pending(layer, path, weights))
-    return y
+    if not isinstance(item, Layer):
+        return item.enter(xs, path, pending)
+    y, weights = infer(item, xs, path)
+    item.fits(weights)
+    _check_sizes(item, y, weights)
+    _check_initializers(item, weights)
+    pending.append(Pending(item, path, weights))
+    return (y,)
 
 
 def run(
@@ -57,10 +57,14 @@ def run(
     """
     types: list[TensorType] = []
     for index in range(start, len(layers)):
+        item = layers[index]
         try:
-            x = step(layers[index], x, f"{prefix}{layers[index].name}", pending)
+            made = step(item, (x,), f"{prefix}{item.name}", pending)
+            if len(made) > 1:
+                raise SpecError(f"{item.label}: expected one output in a stack, it has {len(made)}")
         except SpecError as error:
             raise Misfit(error, index) from None
+        (x,) = made
         types.append(x)
     return types
 

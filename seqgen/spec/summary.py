@@ -15,8 +15,7 @@ from seqgen.layers.base import Layer
 from seqgen.layers.state import Variable
 
 if TYPE_CHECKING:
-    from seqgen.spec.chain import Chain, Item
-    from seqgen.spec.sequential import Sequential
+    from seqgen.spec.container import Container, Item
 
 HEADER = ("Layer (type)", "Output Shape", "Param #")
 POSITIONS = (0.45, 0.80, 1.0)
@@ -45,7 +44,7 @@ def shape(y: TensorType) -> str:
 
 
 def _rows(
-    model: "Chain", start: int, stop: int, expand: bool, show_trainable: bool, level: int = 0
+    model: "Container", start: int, stop: int, expand: bool, show_trainable: bool, level: int = 0
 ) -> Iterator[list[str]]:
     """The cells of each layer, and of those within."""
     prefix = "   " * level + "└ " if level else ""
@@ -92,10 +91,10 @@ def _columns(
     return columns, length
 
 
-def _range(model: "Sequential", layer_range: Sequence[str] | None) -> tuple[int, int]:
+def _range(model: "Container", layer_range: Sequence[str] | None) -> tuple[int, int]:
     """Indices of the first layer to show and of the one behind the last."""
     if layer_range is None:
-        return 0, len(model)
+        return 0, len(model.layers)
     if len(layer_range) != 2 or not all(isinstance(name, str) for name in layer_range):
         raise SpecError(f"layer_range: expected two names of layers, received {layer_range}")
     first, last = (
@@ -115,7 +114,7 @@ def _total(console: Console, name: str, variables: Sequence[Variable]) -> None:
 
 
 def print_summary(
-    model: "Sequential",
+    model: "Container",
     line_length: int | None = None,
     positions: Sequence[float] | None = None,
     print_fn: Callable[[str], object] | None = None,

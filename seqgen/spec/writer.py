@@ -11,8 +11,7 @@ from seqgen.spec.entry import INPUT_NAME
 from seqgen.spec.names import auto_name
 
 if TYPE_CHECKING:
-    from seqgen.spec.chain import Chain, Item
-    from seqgen.spec.sequential import Sequential
+    from seqgen.spec.container import Container, Item
 
 Plain = Any
 VERSION = 1
@@ -59,12 +58,12 @@ def layer_item(layer: Layer, needed: set[int]) -> Plain:
 
 def _in_reading_order(home: "Item") -> "Iterator[tuple[Item, Item | None]]":
     """Everything that has a name in the order in which a reader makes it, with what is around."""
-    for item in home.parts if isinstance(home, Layer) else home.layers:
+    for item in home.parts if isinstance(home, Layer) else home.items:
         yield from _in_reading_order(item)
         yield item, home
 
 
-def needed_names(model: "Chain") -> set[int]:
+def needed_names(model: "Container") -> set[int]:
     """Identities of what needs its name written, since the reader would give it another one."""
     items = [*_in_reading_order(model), (model, None)]
     needed = {id(item) for item, _ in items if not item._auto}
@@ -84,7 +83,7 @@ def needed_names(model: "Chain") -> set[int]:
     return needed
 
 
-def _entry(model: "Chain") -> dict[str, Plain]:
+def _entry(model: "Container") -> dict[str, Plain]:
     """The input, if it was declared for this very model."""
     entry = model.declared
     if entry is None or entry.shape is None:
@@ -99,14 +98,14 @@ def _entry(model: "Chain") -> dict[str, Plain]:
     return {"input": said}
 
 
-def _model_dict(model: "Chain", needed: set[int]) -> dict[str, Plain]:
+def _model_dict(model: "Container", needed: set[int]) -> dict[str, Plain]:
     said: dict[str, Plain] = {"name": model.name} if id(model) in needed else {}
     said |= _entry(model)
     if model.dtype is not None:
         said["dtype"] = model.dtype
     if not model.trainable:
         said["trainable"] = False
-    said["layers"] = [_item(layer, needed) for layer in model.layers]
+    said["layers"] = [_item(layer, needed) for layer in model.items]
     return said
 
 
@@ -116,6 +115,6 @@ def _item(layer: "Item", needed: set[int]) -> Plain:
     return {"Sequential": _model_dict(layer, needed)}
 
 
-def spec_dict(model: "Sequential") -> dict[str, Plain]:
+def spec_dict(model: "Container") -> dict[str, Plain]:
     """The spec of a model as plain values."""
     return {"seqgen": VERSION, **_model_dict(model, needed_names(model))}
