@@ -12,7 +12,6 @@ import jinja2
 from seqgen.bytecode import template_cache
 from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Node
-from seqgen.ir.scopes import Scope
 from seqgen.ir.types import BATCH, TensorType
 from seqgen.layers.arguments import scalar
 from seqgen.layers.base import Layer
@@ -181,7 +180,7 @@ def environment(*more: Path) -> jinja2.Environment:
     made.filters.update(py=literal, scalar=scalar, shape=shape_comment, source=Source, tuple=tuple)
     made.tests["named"] = lambda value: isinstance(value, Named)
     made.tests["layer"] = lambda value: isinstance(value, Layer)
-    made.tests["scope"] = lambda value: isinstance(value, Scope)
+    made.tests["part"] = lambda value: hasattr(value, "sequential")
     made.globals.update(args=arguments)
     return made
 

@@ -194,6 +194,26 @@ class Target:
             made for weight in variables for made in moves(model, node, weight, rows[weight.name])
         ]
 
+    def all_moves(self, model: Model) -> list[Move]:
+        """The way of every variable of a lowered model into the target, each once.
+
+        Raises:
+            UnsupportedError: Nodes that share a variable need it laid out in different ways.
+        """
+        found: dict[str, list[Move]] = {}
+        for node in model.nodes:
+            own: dict[str, list[Move]] = {}
+            for move in self.moves(model, node):
+                own.setdefault(move.weight.key, []).append(move)
+            for key, way in own.items():
+                steps = [move.steps for move in way]
+                if steps != [move.steps for move in found.setdefault(key, way)]:
+                    raise UnsupportedError(
+                        f"'{node.source}' would need the shared weight '{key}' in another layout "
+                        f"than it has for its first call; target '{self.name}' has one of each"
+                    )
+        return [move for way in found.values() for move in way]
+
 
 def _feature_axes(node: Node, row: Row, weight: Weight) -> tuple[list[int], list[list[int]]]:
     """Sizes with every reordered axis taken apart, and for each axis the places of its parts."""

@@ -5,7 +5,6 @@ from typing import Any
 
 from seqgen.errors import SpecError
 from seqgen.ir.graph import Model, Node
-from seqgen.ir.scopes import scope_tree
 from seqgen.layers.base import LAYERS, Layer
 from seqgen.layers.objects import (
     ACTIVATIONS,
@@ -18,9 +17,12 @@ from seqgen.layers.objects import (
 )
 from seqgen.naming import class_name
 from seqgen.passes.dtype import spell_dtype
+from seqgen.passes.layout import LAYOUTS
+from seqgen.passes.names import name_inputs
 from seqgen.passes.spectral import freeze_wrapped
 from seqgen.render import Macros
 from seqgen.targets.base import Target
+from seqgen.targets.keras_models import Parts
 
 MODULES = {
     "activations": ACTIVATIONS,
@@ -102,28 +104,34 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         imports[name] = module
         return name
 
+    parts = Parts(model)
+    plain = model.sequential and not parts.functions
     return {
         "imports": imports,
         "class_of": class_of,
         "class_name": class_name(model.name),
-        "entry": model.by_name[model.inputs[0]],
-        "scope": scope_tree(model),
+        "main": parts.main,
+        "plain": plain,
+        "functions_of_models": parts.functions,
         "weight_names": {
-            weight.key: f"{node.name}/{weight.name}"
+            weight.key: f"{node.name}/{weight.name}" if plain else weight.key
             for node in model.nodes
             for weight in node.weights
+            if model.owners[weight.key] is node
         },
         "functions": functions,
         "function": function,
         "layer_for": plain_layer_for,
-        "adapted": [node.name.split("/") for node in model.layers if is_adapted(node)],
+        "adapted": [
+            node.name.split("/") for node in model.layers if is_adapted(node) and not node.same_as
+        ],
     }
 
 
 KERAS = Target(
     name="keras",
     files={"model.py.j2": "keras_model.py"},
-    passes={"native": (freeze_wrapped, spell_dtype), "spec": (freeze_wrapped, spell_dtype)},
+    passes=dict.fromkeys(LAYOUTS, (freeze_wrapped, spell_dtype, name_inputs)),
     functions={
         "is_written": is_written,
         "module_of": module_of,

@@ -128,7 +128,7 @@ def cropping(node: Node) -> Attributes:
 
 def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
     """What the page of the program is given."""
-    moves = [move for node in model.nodes for move in target.moves(model, node)]
+    moves = target.all_moves(model)
     return {
         "class_name": class_name(model.name),
         "steps": [node for node in model.nodes if not isinstance(node.layer, Input)],

@@ -11,7 +11,7 @@ from seqgen.passes.ceil_mode import cover_open_pooling
 from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
 from seqgen.passes.masks import masks_of_training
-from seqgen.passes.names import check_names
+from seqgen.passes.names import check_names, name_inputs
 from seqgen.passes.noise import place_noise
 from seqgen.passes.padding import explicit_padding, pad_outside
 from seqgen.passes.permute import plain_flatten, transpose_permutes
@@ -70,16 +70,18 @@ def prelu_shape(node: Node) -> tuple[int, ...]:
 
 def moves(target: Target, model: Model, main: Class) -> list[tuple[str, Move]]:
     """Every variable with its name in the state dict, in the order of the model."""
+    # What is shared must lie alike for all that share it.
+    target.all_moves(model)
     found: list[tuple[str, Move]] = []
 
     def walk(cls: Class, prefix: str) -> None:
-        for step in cls.steps:
-            if step.submodule:
+        for step, node in cls.made:
+            if node is None:
+                assert step.submodule is not None
                 walk(step.submodule, f"{prefix}{step.submodule.attribute}.")
                 continue
-            for node in step.nodes:
-                for move in target.moves(model, node):
-                    found.append((f"{prefix}{cls.names[node.name]}.{move.name}", move))
+            for move in target.moves(model, node):
+                found.append((f"{prefix}{cls.names[node.name]}.{move.name}", move))
 
     walk(main, "")
     return found
@@ -185,6 +187,7 @@ TORCH = Target(
             layout,
             transpose_permutes,
             remove_transposes,
+            name_inputs,
         )
         for name, layout in (("native", native_layout), ("spec", spec_layout))
     },
