@@ -8,7 +8,9 @@ import yaml
 from seqgen.ir.build import build_chain, first_data_format, input_type
 from seqgen.ir.graph import Model
 from seqgen.layers import LAYERS, Layer
+from seqgen.spec.files import load
 
+SPEC_KEYS = ("name", "input", "inputs", "dtype", "graph", "outputs")
 SPECS = Path(__file__).parent / "specs"
 
 
@@ -34,7 +36,9 @@ def layer_of(item: Any) -> Layer:
 
 
 def graph_of(case: dict[str, Any]) -> Model:
-    """The graph of a case; layers without a name are named by their place."""
+    """The graph of a case: a spec with `graph`, or layers, which are named by their place."""
+    if "graph" in case:
+        return load({"seqgen": 1, **{k: v for k, v in case.items() if k in SPEC_KEYS}}).graph()
     layers = [layer_of(item) for item in case["layers"]]
     for index, layer in enumerate(layers):
         layer.name = layer.name or f"{layer.auto_name}_{index}"

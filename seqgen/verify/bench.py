@@ -1,6 +1,7 @@
 """The programs of a model in a folder, and what the workers make of them."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,12 @@ Edit = Callable[[str, str], str]
 def as_given(file: str, text: str) -> str:
     """The edit that changes nothing."""
     return text
+
+
+def arranged(arrays: Iterable[np.ndarray], perms: Sequence[Any]) -> list[np.ndarray]:
+    """Arrays of the spec's layout as a target lays them out, by one perm after the other."""
+    pairs = zip(arrays, itertools.cycle(perms))
+    return [array.transpose(perm) if perm else array for array, perm in pairs]
 
 
 @dataclass(frozen=True)
@@ -79,10 +86,15 @@ class Bench:
             (folder / file).write_text(settings.edit(file, text), encoding="utf-8")
         return cls(graph, settings, pool, folder, manifest)
 
-    def port(self, target: str, side: str) -> dict[str, Any]:
-        """The manifest's description of a target's input or output."""
-        port: dict[str, Any] = self.manifest.content["targets"][target][side][0]
-        return port
+    def ports(self, target: str, side: str) -> list[dict[str, Any]]:
+        """The manifest's description of a target's inputs or outputs, without states."""
+        count = len(self.graph.inputs if side == "inputs" else self.graph.outputs)
+        found: list[dict[str, Any]] = self.manifest.content["targets"][target][side][:count]
+        return found
+
+    def perms(self, target: str, side: str) -> list[Any]:
+        """How arrays of the spec's layout are transposed for each of a target's ports."""
+        return [port["perm"] for port in self.ports(target, side)]
 
     def file(self, target: str) -> str:
         """The path of a target's program."""
@@ -97,8 +109,13 @@ class Bench:
 
     @cached_property
     def shapes(self) -> list[tuple[int, ...]]:
-        """The shapes of the inputs, the batch included."""
+        """The shapes of the inputs, the batch included; those of a batch stand side by side."""
         return plan.input_shapes(self.graph)
+
+    @property
+    def results(self) -> int:
+        """The number of arrays that all batches give."""
+        return len(self.shapes) // len(self.graph.inputs) * len(self.graph.outputs)
 
     def weights(self, seed: int) -> str:
         """The weights file of a seed."""
@@ -111,12 +128,19 @@ class Bench:
         return str(path)
 
     def inputs(self, seed: int) -> list[np.ndarray]:
-        """The inputs of a seed, in the spec's layout."""
+        """The inputs of a seed, in the spec's layout; those of a batch stand side by side."""
         return plan.inputs(self.graph, seed, self.shapes)
 
-    def ask(self, framework: str, op: str, seed: int, perm: Any = None, **more: Any) -> Answer:
-        """Have a worker run something on the inputs of a seed."""
-        arrays = [x.transpose(perm) if perm else x for x in self.inputs(seed)]
+    def batch(self, seed: int, index: int) -> list[np.ndarray]:
+        """The inputs of one batch."""
+        ports = len(self.graph.inputs)
+        return self.inputs(seed)[index * ports : (index + 1) * ports]
+
+    def ask(
+        self, framework: str, op: str, seed: int, perms: Sequence[Any] = (None,), **more: Any
+    ) -> Answer:
+        """Have a worker run something on the inputs of a seed, each transposed by its own perm."""
+        arrays = arranged(self.inputs(seed), perms)
         given, output = self.folder / "inputs.npz", self.folder / "output.npz"
         np.savez(given, **{f"a{i}": np.ascontiguousarray(x) for i, x in enumerate(arrays)})
         request = {
@@ -124,7 +148,7 @@ class Bench:
             "output": str(output),
             "weights": self.weights(seed),
             "device": self.settings.device,
-            "dtype": self.graph.by_name[self.graph.inputs[0]].type.dtype,
+            "dtypes": [self.graph.by_name[name].type.dtype for name in self.graph.inputs],
             "training": False,
             **more,
         }
@@ -141,14 +165,13 @@ class Bench:
 
         It computes on the CPU, whatever the programs compute on.
         """
-        entry = self.graph.by_name[self.graph.inputs[0]].type
-        given = {"layers": plan.oracle_layers(self.graph), "shape": entry.keras_shape}
-        return self.ask("keras", op, seed, device="cpu", **given, **more)
+        given = plan.oracle_graph(self.graph)
+        return self.ask("keras", op, seed, device="cpu", graph=given, **more)
 
     def program(self, target: str, seed: int, op: str = "program", **more: Any) -> Answer:
         """What a target's program makes of it; `trace` gives every value on the way."""
-        perm = self.port(target, "inputs")["perm"]
-        return self.ask(target, op, seed, perm, file=self.file(target), **more)
+        perms = self.perms(target, "inputs")
+        return self.ask(target, op, seed, perms, file=self.file(target), **more)
 
     def inference(self, target: str, seed: int) -> Answer:
         """What a target's program makes of it in inference mode; it is run once.

@@ -56,21 +56,21 @@ def laid_out(array: np.ndarray, perm: Permutation | None, order: Order | None) -
 
 
 def masks_of(
-    graph: Model, entry: np.ndarray, arrays: Sequence[np.ndarray]
+    graph: Model, entries: Sequence[np.ndarray], arrays: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """The masks that layers make, by the names of the nodes that make them in programs.
 
     Args:
         graph: The spec.
-        entry: The input.
+        entries: The inputs.
         arrays: What the oracle's layers gave for it.
     """
     made = dict(zip((node.name for node in graph.layers), arrays, strict=True))
-    made[graph.inputs[0]] = entry
+    made |= dict(zip(graph.inputs, entries, strict=True))
     found = {}
     for node in graph.layers:
         source = graph.input_of(node)
-        if node.layer.made_mask(source.type) is not None:
+        if len(node.inputs) == 1 and node.layer.made_mask(source.type) is not None:
             x = made[source.name]
             masking = isinstance(node.layer, Masking)
             differs = (x != node.layer.mask_value).any(-1) if masking else x != 0

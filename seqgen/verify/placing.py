@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from seqgen.ir.graph import Model
@@ -22,12 +23,22 @@ def classes_of(bench: Bench, target: str) -> list[Class]:
     return made.page.get("classes", [])
 
 
-def statements(graph: Model, part: Class) -> Iterator[str]:
-    """For each statement of `forward`, those of inner classes first: the layer that it ends."""
+def statements(
+    graph: Model, part: Class, same: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[str]:
+    """For each statement of `forward`, those of inner classes first: the layer that it ends.
+
+    Args:
+        graph: The spec.
+        part: The class.
+        same: The nodes that stand for those of the class, where it was made for another call.
+    """
     for step in part.steps:
         if step.submodule:
-            yield from statements(graph, step.submodule)
-        yield step.last.name if step.last.name in graph.by_name else ""
+            inner = {name: same.get(own, own) for name, own in step.same.items()} or same
+            yield from statements(graph, step.submodule, inner)
+        name = same.get(step.given[0].name, step.given[0].name)
+        yield name if name in graph.by_name else ""
 
 
 def spec_layer(graph: Model, source: str) -> str:
@@ -39,13 +50,11 @@ def spec_layer(graph: Model, source: str) -> str:
 
 def modules(part: Class, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Path of each submodule with where its layer stands."""
-    for step in part.steps:
-        if step.submodule:
+    for step, node in part.made:
+        if node is not None:
+            yield prefix + part.names[node.name], node.source
+        elif step.submodule:
             yield from modules(step.submodule, f"{prefix}{step.submodule.attribute}.")
-            continue
-        for node in step.nodes:
-            if node.name in part.names:
-                yield prefix + part.names[node.name], node.source
 
 
 def named_statements(graph: Model, model: Class, said: Mapping[str, Any]) -> list[str]:
@@ -107,7 +116,7 @@ def blamed(
     expected = bench.oracle(seed, "oracle_trace", **more).arrays
     classes = [part.name for part in classes_of(bench, target)]
     traced = bench.program(target, seed, "trace", classes=classes, **more)
-    masks = masks_of(bench.graph, bench.inputs(seed)[index], expected)
+    masks = masks_of(bench.graph, bench.batch(seed, index), expected)
     layers = expectations(bench.graph, bench.lowered(target), expected, masks)
     order, names = [layer.name for layer in layers], owners(bench, target)
     found = [mentioned(order, names, text) for text in traced.said["evidence"]]

@@ -1,7 +1,7 @@
 """What is fed to the programs: inputs of several sizes, seeds, and the spec for the oracle."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,16 +60,29 @@ def plain_arguments(layer: Layer) -> dict[str, Any]:
     return {name: plain(layer.kinds[name].brief(value)) for name, value in given}
 
 
-def oracle_layers(graph: Model) -> list[dict[str, Any]]:
-    """The chain of layers for the oracle, each with the keys of its weights in order."""
-    return [
-        {
-            "class": node.layer.keras_path or node.kind,
-            "arguments": plain_arguments(typed_layer(node.layer, graph.dtype)),
-            "weights": [weight.key for weight in node.weights],
-        }
-        for node in graph.layers
-    ]
+def oracle_graph(graph: Model) -> dict[str, Any]:
+    """The graph for the oracle: inputs, outputs, and layers with the keys of their weights."""
+    entries = [graph.by_name[name] for name in graph.inputs]
+    return {
+        "entries": [
+            {"name": entry.name, "shape": entry.type.keras_shape, "dtype": entry.type.dtype}
+            for entry in entries
+        ],
+        "layers": [
+            {
+                "name": node.name,
+                "same_as": node.same_as,
+                "class": node.layer.keras_path or node.kind,
+                "arguments": plain_arguments(typed_layer(node.layer, graph.dtype)),
+                "weights": [weight.key for weight in node.weights],
+                "inputs": list(node.inputs),
+                "as_list": node.layer.takes_list,
+                "call": dict(node.arguments),
+            }
+            for node in graph.layers
+        ],
+        "outputs": list(graph.outputs),
+    }
 
 
 def quiet(layer: Layer) -> Layer:
@@ -99,67 +112,101 @@ def has_training_mode(graph: Model) -> bool:
     return any(type(layer).__name__ in TRAINED_DIFFERENTLY for layer in all_layers(graph))
 
 
-def fits(graph: Model, shape: tuple[int, ...]) -> bool:
-    """Whether every layer takes what an input of this shape becomes."""
-    entry = graph.by_name[graph.inputs[0]].type
-    types: dict[str, TensorType] = {graph.inputs[0]: replace(entry, shape=shape)}
+def fits(graph: Model, shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Whether every layer takes what inputs of these shapes become."""
+    entries = (graph.by_name[name] for name in graph.inputs)
+    types: dict[str, TensorType] = {
+        entry.name: replace(entry.type, shape=shape)
+        for entry, shape in zip(entries, shapes, strict=True)
+    }
     try:
         for node in graph.layers:
-            types[node.name], _ = infer(node.layer, types[node.inputs[0]], node.name)
+            xs = tuple(types[name] for name in node.inputs)
+            types[node.name], _ = infer(node.layer, xs, node.name)
     except SpecError:
         return False
     return True
 
 
-def mask_maker(graph: Model) -> Layer | None:
-    """The layer that makes a mask of the very input of the model, if one does."""
+def mask_maker(graph: Model, entry: str | None = None) -> Layer | None:
+    """The layer that makes a mask of the very input of the model, if one does.
+
+    Args:
+        graph: The model.
+        entry: Name of the input; the first if it is not given.
+    """
+    reached = {entry or graph.inputs[0]}
     for node in graph.layers:
-        if node.mask == node.name:
-            return node.layer
-        if node.kind not in (*KEEPING, *NOISE):
-            break
+        if not reached.isdisjoint(node.inputs):
+            if node.mask == node.name and len(node.inputs) == 1:
+                return node.layer
+            if node.kind in (*KEEPING, *NOISE):
+                reached.add(node.name)
     return None
 
 
 def batch_sizes(graph: Model) -> tuple[int, ...]:
     """The size of each batch to run."""
-    masked = mask_maker(graph) is not None
-    size = graph.by_name[graph.inputs[0]].type.shape[0]
-    if not isinstance(size, int):
+    masked = any(mask_maker(graph, entry) is not None for entry in graph.inputs)
+    sizes = [graph.by_name[entry].type.shape[0] for entry in graph.inputs]
+    size = next((size for size in sizes if isinstance(size, int)), None)
+    if size is None:
         return masks.BATCHES if masked else BATCHES
     stateful = keeps_states(node.layer for node in graph.layers)
     least = CONSECUTIVE if stateful else len(BATCHES)
     return (size,) * max(least, masks.count(size) if masked else 0)
 
 
-def input_sizes(graph: Model) -> Iterator[tuple[int, ...]]:
-    """Sizes without the batch that fit the model, those of open axes another each time."""
-    shape = graph.by_name[graph.inputs[0]].type.shape
-    opened = [axis for axis, size in enumerate(shape) if axis and not isinstance(size, int)]
-    for start in range(len(OPEN_SIZES)):
-        # Axes get different sizes, so that swapped ones show.
-        sizes = itertools.islice(itertools.cycle(OPEN_SIZES[start:]), len(opened))
-        concrete = list(shape)
-        concrete[0] = batch_sizes(graph)[0]
-        for axis, size in zip(opened, sizes, strict=True):
-            concrete[axis] = size
-        candidate = tuple(int(size) for size in concrete)
-        if fits(graph, candidate):
-            yield candidate[1:]
+def _concrete(graph: Model, start: int, alike: bool) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the inputs in which open axes have sizes from one on, another each.
+
+    Args:
+        graph: The model.
+        start: Place of the first size to take.
+        alike: Whether axes of the same name have the same size in all inputs.
+    """
+    sizes = itertools.cycle(OPEN_SIZES[start:])
+    # Axes get different sizes, so that swapped ones show.
+    chosen: dict[str, int] = {}
+    shapes = []
+    for entry in graph.inputs:
+        x = graph.by_name[entry].type
+        shape = [batch_sizes(graph)[0]]
+        for axis, size in zip(x.axes[1:], x.shape[1:], strict=True):
+            if isinstance(size, int):
+                shape.append(size)
+                continue
+            key = axis if alike else f"{entry}.{axis}"
+            if key not in chosen:
+                chosen[key] = next(sizes)
+            shape.append(chosen[key])
+        shapes.append(tuple(shape))
+    return tuple(shapes)
+
+
+def input_sizes(graph: Model) -> list[tuple[tuple[int, ...], ...]]:
+    """Two sets of shapes of the inputs that fit the model, those of open axes another each time."""
+    for alike in (False, True) if len(graph.inputs) > 1 else (False,):
+        candidates = (_concrete(graph, start, alike) for start in range(len(OPEN_SIZES)))
+        fitting = (shapes for shapes in candidates if fits(graph, shapes))
+        found = list(itertools.islice(fitting, 2))
+        if len(found) == 2:
+            return found
+    opened = [graph.by_name[entry].type.shape for entry in graph.inputs]
+    shown = ", ".join(map(str, opened))
+    raise SpecError(f"no sizes up to {OPEN_SIZES[-1]} for the open axes of {shown} fit the layers")
 
 
 def input_shapes(graph: Model) -> list[tuple[int, ...]]:
     """Shapes to run, the batch included: two sizes for every open axis.
 
+    Those of all inputs stand side by side, batch after batch.
+
     Raises:
         SpecError: No sizes that were tried fit the model.
     """
-    found = list(itertools.islice(input_sizes(graph), 2))
-    if len(found) < 2:
-        shape = graph.by_name[graph.inputs[0]].type.shape
-        message = f"no sizes up to {OPEN_SIZES[-1]} for the open axes of {shape} fit the layers"
-        raise SpecError(message)
-    return [(batch, *sizes) for batch, sizes in zip(batch_sizes(graph), itertools.cycle(found))]
+    pairs = zip(batch_sizes(graph), itertools.cycle(input_sizes(graph)))
+    return [(batch, *shape[1:]) for batch, shapes in pairs for shape in shapes]
 
 
 def integer_limit(graph: Model) -> int:
@@ -178,22 +225,23 @@ def spreads_nan(graph: Model) -> bool:
 
 
 def inputs(graph: Model, seed: int, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
-    """An input for each shape: normal values, or integers where the model takes them.
+    """An array for each shape: normal values, or integers where the model takes them.
 
     Where a layer makes a mask of them, they have steps to be masked.
     """
     rng = np.random.default_rng([seed, 1])
-    entry, maker = graph.by_name[graph.inputs[0]].type, mask_maker(graph)
-
-    def draw(shape: tuple[int, ...]) -> np.ndarray:
-        if entry.dtype.startswith("int") or isinstance(maker, Embedding):
-            return rng.integers(0, integer_limit(graph), shape).astype(entry.dtype)
-        # Values of float32 in every dtype, so that all dtypes compute the same thing.
-        values = rng.normal(size=shape).astype(np.float32)
-        return values.astype("float64") if entry.dtype == "float64" else values
-
-    drawn = [draw(shape) for shape in shapes]
-    if maker is None:
-        return drawn
     some = spreads_nan(graph)
-    return [masks.masked(maker, x, index, some) for index, x in enumerate(drawn)]
+    makers = {entry: mask_maker(graph, entry) for entry in graph.inputs}
+
+    def draw(number: int, shape: tuple[int, ...]) -> np.ndarray:
+        name = graph.inputs[number % len(graph.inputs)]
+        entry, maker = graph.by_name[name].type, makers[name]
+        if entry.dtype.startswith("int") or isinstance(maker, Embedding):
+            x = rng.integers(0, integer_limit(graph), shape).astype(entry.dtype)
+        else:
+            # Values of float32 in every dtype, so that all dtypes compute the same thing.
+            x = rng.normal(size=shape).astype(np.float32)
+            x = x.astype("float64") if entry.dtype == "float64" else x
+        return x if maker is None else masks.masked(maker, x, number // len(graph.inputs), some)
+
+    return [draw(number, shape) for number, shape in enumerate(shapes)]

@@ -1,7 +1,7 @@
 """The comparisons: each runs something, and makes a row of the report of it."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,16 +10,11 @@ import numpy as np
 from seqgen.ir.graph import Model
 from seqgen.targets import target_named
 from seqgen.targets.base import Move
-from seqgen.verify.bench import Answer, Bench
+from seqgen.verify.bench import Answer, Bench, arranged
 from seqgen.verify.compare import Difference, difference, tolerance, worst
 from seqgen.verify.placing import owner, owners, where
 from seqgen.verify.pool import WorkerError
 from seqgen.verify.report import Row, Status
-
-
-def arranged(arrays: Iterable[np.ndarray], perm: list[int] | None) -> list[np.ndarray]:
-    """Arrays of the spec's layout as a target lays them out."""
-    return [array.transpose(perm) if perm else array for array in arrays]
 
 
 def not_run(route: str, check: str, dtype: str, error: WorkerError) -> Row:
@@ -39,21 +34,23 @@ def crashed(bench: Bench, target: str, check: str, seed: int, error: WorkerError
 
 @dataclass(frozen=True)
 class Worst:
-    """The largest difference, and the seed and the input that show it."""
+    """The largest difference, and the seed, the batch and the output that show it."""
 
     found: Difference
     seed: int
     index: int
+    output: str
 
 
 def compared(bench: Bench, target: str, expected: Mapping[int, Answer]) -> Iterator[Worst]:
     """The differences of a program's outputs from the oracle's, over all seeds and inputs."""
-    perm = bench.port(target, "outputs")["perm"]
+    perms = bench.perms(target, "outputs")
     for seed, answer in expected.items():
         received = bench.inference(target, seed).arrays
-        wanted = arranged(answer.arrays, perm)
-        for index, (a, b) in enumerate(zip(wanted, received, strict=True)):
-            yield Worst(difference(a, b), seed, index)
+        wanted = arranged(answer.arrays, perms)
+        for number, (a, b) in enumerate(zip(wanted, received, strict=True)):
+            batch, output = divmod(number, len(perms))
+            yield Worst(difference(a, b), seed, batch, bench.graph.outputs[output])
 
 
 def inference_row(bench: Bench, target: str, expected: Mapping[int, Answer]) -> Row:
@@ -70,8 +67,7 @@ def inference_row(bench: Bench, target: str, expected: Mapping[int, Answer]) -> 
     if far <= limit:
         return row
     # Where nothing on the way differs, what is left is the result itself.
-    last = bench.graph.layers[-1].name
-    layer = where(bench, target, most.seed, limit, most.index) or last
+    layer = where(bench, target, most.seed, limit, most.index) or most.output
     return replace(row, status="different", layer=layer)
 
 
@@ -85,13 +81,12 @@ def state_difference(
     bench: Bench, target: str, expected: Answer, received: Answer, limit: float
 ) -> tuple[str, Difference] | None:
     """The first variable that differs after training mode, by its key."""
-    count = len(bench.shapes)
+    count = bench.results
     variables = dict(zip(received.said["state"], received.arrays[count:], strict=True))
     lowered, how = bench.lowered(target), target_named(target)
     moves: dict[str, list[Move]] = {}
-    for node in lowered.nodes if how.weights else ():
-        for move in how.moves(lowered, node):
-            moves.setdefault(move.weight.key, []).append(move)
+    for move in how.all_moves(lowered) if how.weights else ():
+        moves.setdefault(move.weight.key, []).append(move)
     names = bench.manifest.content["targets"][target]["weights"]
     for key, value in zip(expected.said["state"], expected.arrays[count:], strict=True):
         wanted = [move.apply(value) for move in moves.get(key, ())] or [value]
@@ -104,20 +99,20 @@ def state_difference(
 
 def training_row(bench: Bench, target: str, expected: Answer) -> Row:
     """Compare outputs in training mode, and every variable after it, with the oracle's."""
-    dtype, count = bench.graph.dtype, len(bench.shapes)
+    dtype, count = bench.graph.dtype, bench.results
     limit = tolerance(bench.graph, dtype)
-    perm = bench.port(target, "outputs")["perm"]
+    perms = bench.perms(target, "outputs")
     try:
         received = bench.program(target, 0, training=True)
     except WorkerError as error:
         return crashed(bench, target, "training", 0, error)
-    pairs = zip(arranged(expected.arrays[:count], perm), received.arrays[:count], strict=True)
+    pairs = zip(arranged(expected.arrays[:count], perms), received.arrays[:count], strict=True)
     found = [difference(a, b) for a, b in pairs]
     index = max(range(count), key=lambda place: found[place].error)
     far, note = found[index].error, found[index].note
     row = Row(target, "training", dtype, "equal", far, limit, count, note=note)
     if far > limit:
-        layer = where(bench, target, 0, limit, index, training=True)
+        layer = where(bench, target, 0, limit, index // len(perms), training=True)
         return replace(row, status="different", layer=layer)
     state = state_difference(bench, target, expected, received, limit)
     if state is None:
@@ -176,15 +171,19 @@ def parameters_row(bench: Bench, target: str) -> Row:
 def exported(bench: Bench, framework: str) -> list[np.ndarray] | Row:
     """What a framework's own export to ONNX gives, or the row that says why it gives nothing."""
     route = f"{framework} -> onnx"
-    entry = bench.port(framework, "inputs")
+    entries = bench.ports(framework, "inputs")
     path = str(bench.folder / f"{framework}_export.onnx")
-    opened = [axis for axis, size in enumerate(entry["shape"]) if not isinstance(size, int)]
+    opened = [
+        [axis for axis, size in enumerate(entry["shape"]) if not isinstance(size, int)]
+        for entry in entries
+    ]
     request = {"file": bench.file(framework), "output": path, "open_axes": opened}
+    perms = bench.perms(framework, "inputs")
     note = "the export failed"
     try:
-        bench.ask(framework, "export", 0, entry["perm"], **request)
+        bench.ask(framework, "export", 0, perms, **request)
         note = "the exported file does not run"
-        return bench.ask("onnx", "file", 0, entry["perm"], file=path).arrays
+        return bench.ask("onnx", "file", 0, perms, file=path).arrays
     except WorkerError as error:
         row = not_run(route, "inference", bench.graph.dtype, error)
         return row if error.not_here else replace(row, status="exporter", note=f"{note}: {error}")
@@ -201,7 +200,7 @@ def exporter_row(bench: Bench, framework: str, expected: Answer, program: Row) -
     if isinstance(received, Row):
         row = replace(received, tolerance=limit)
     else:
-        wanted = arranged(expected.arrays, bench.port(framework, "outputs")["perm"])
+        wanted = arranged(expected.arrays, bench.perms(framework, "outputs"))
         found = worst(wanted, received)
         status: Status = "equal" if found.error <= limit else "exporter"
         figures = (found.error, limit, len(received))

@@ -20,7 +20,7 @@ def test_layer_is_spelled_or_refused_with_a_reason(layer: str) -> None:
 
 @pytest.mark.parametrize("layer", sorted(all_layers()))
 def test_layer_has_a_case(layer: str) -> None:
-    used = {name for case in load_cases() for name in names(case["layers"])}
+    used = {name for case in load_cases() for name in names(case.get("layers") or case["graph"])}
     assert layer in used
 
 

@@ -7,7 +7,7 @@ from unittest import mock
 
 import keras
 import numpy as np
-from protocol import NotHere, Request, load_program, noting, read_arrays, serve, write_arrays
+from protocol import NotHere, Request, load_program, noting, read_batches, serve, write_arrays
 from safetensors.numpy import load_file
 
 # As it is, while the trace of a program puts another in its place.
@@ -107,6 +107,16 @@ def reset(states: list[Any]) -> None:
         state.assign(keras.ops.zeros_like(state))
 
 
+def single(values: list[Any]) -> Any:
+    """The only one of several values, or all of them."""
+    return values[0] if len(values) == 1 else values
+
+
+def as_list(made: Any) -> list[Any]:
+    """The results of a model, which hands out a list of one as its only item."""
+    return list(made) if isinstance(made, (list, tuple)) else [made]
+
+
 def runnable(part: Any, x: Any) -> Any:
     """A model or layer as it can be called on `x` here, its states zero.
 
@@ -120,7 +130,7 @@ def runnable(part: Any, x: Any) -> Any:
     states = states_of(part)
     try:
         # Where there are states, the batch is of their size.
-        part(x if states else x[:1], training=False)
+        part(x if states else keras.tree.map_structure(lambda t: t[:1], x), training=False)
     except tf.errors.OpError:
         return tf.function(part, jit_compile=True, autograph=False)
     finally:
@@ -129,61 +139,99 @@ def runnable(part: Any, x: Any) -> Any:
 
 
 def results(model: Any, request: Request) -> list[np.ndarray]:
-    """Outputs for each input; in training mode also all variables after that."""
-    inputs = [keras.ops.convert_to_tensor(x) for x in read_arrays(request["inputs"])]
+    """Outputs for each batch; in training mode also all variables after that."""
+    batches = tensors_of(request)
     with on_device(request["device"]):
-        run = runnable(model, inputs[0])
-        arrays = [to_numpy(run(x, training=request["training"])) for x in inputs]
+        run = runnable(model, batches[0])
+        made = [as_list(run(x, training=request["training"])) for x in batches]
+        arrays = [to_numpy(tensor) for batch in made for tensor in batch]
         if request["training"]:
             arrays += [to_numpy(w) for w in model.weights]
     return arrays
 
 
-def chain(request: Request) -> tuple[Any, list[Any], list[Any]]:
-    """The spec as a chain of Keras layers: the input, the layers and the tensors they give."""
-    keras.backend.clear_session()
-    entry = keras.Input(batch_shape=request["shape"], dtype=request["dtype"])
-    x, layers, outputs = entry, [], []
-    for plain in request["layers"]:
-        made = layer(plain)
-        x = made(x)
-        layers.append(made)
-        outputs.append(x)
-    values = load_file(request["weights"])
-    for made, plain in zip(layers, request["layers"], strict=True):
-        for variable, key in zip(made.weights, plain["weights"], strict=True):
-            variable.assign(values[key])
-        if isinstance(made, keras.layers.Normalization):
-            # It computes with what it made of the variables before.
-            made.finalize_state()
-    return entry, layers, outputs
+def called(made: Any, plain: dict[str, Any], values: dict[str, Any]) -> Any:
+    """What a layer of the spec gives for what it reads."""
+    read = [values[name] for name in plain["inputs"]]
+    return made(read, **plain["call"]) if plain["as_list"] else made(*read, **plain["call"])
+
+
+class Graph:
+    """The spec as layers of Keras, built by Keras itself, with the weights of a file.
+
+    The layers are called one by one: where one is called twice in training mode, the order counts,
+    and Keras's own order hangs on which models stand within others.
+    """
+
+    def __init__(self, request: Request) -> None:
+        keras.backend.clear_session()
+        graph, values, layers = request["graph"], {}, {}
+        for plain in graph["entries"]:
+            values[plain["name"]] = keras.Input(batch_shape=plain["shape"], dtype=plain["dtype"])
+        self._names = list(values)
+        for plain in graph["layers"]:
+            first = plain["same_as"] or plain["name"]
+            made = layers[first] if first in layers else layer(plain)
+            layers[first] = made
+            values[plain["name"]] = called(made, plain, values)
+        weights = load_file(request["weights"])
+        self.variables: dict[str, Any] = {}
+        for plain in graph["layers"]:
+            made = layers[plain["same_as"] or plain["name"]]
+            self.variables |= dict(zip(plain["weights"], made.weights, strict=True))
+        for key, variable in self.variables.items():
+            variable.assign(weights[key])
+        for made in layers.values():
+            if isinstance(made, keras.layers.Normalization):
+                # It computes with what it made of the variables before.
+                made.finalize_state()
+        self._graph, self._layers = graph, layers
+        self.outputs = list(graph["outputs"])
+
+    @property
+    def weights(self) -> list[Any]:
+        """The variables, in the order of the spec."""
+        return list(self.variables.values())
+
+    def _flatten_layers(self) -> Any:
+        return (part for layer in self._layers.values() for part in layer._flatten_layers())
+
+    def __call__(self, x: Any, training: bool) -> Any:
+        """The values asked for, each layer run in the order of the spec."""
+        values = dict(zip(self._names, as_list(x), strict=True))
+        for plain in self._graph["layers"]:
+            made = self._layers[plain["same_as"] or plain["name"]]
+            mode = {**plain, "call": {**plain["call"], "training": training}}
+            values[plain["name"]] = called(made, mode, values)
+        return [values[name] for name in self.outputs]
 
 
 def oracle(request: Request) -> dict[str, Any]:
     """What the spec gives, with the weights of a file."""
-    entry, _, outputs = chain(request)
-    model = keras.Model(entry, outputs[-1])
-    write_arrays(request["output"], results(model, request))
-    keys = [key for plain in request["layers"] for key in plain["weights"]]
-    return {"counts": counts(model.weights), "state": keys}
+    graph = Graph(request)
+    write_arrays(request["output"], results(graph, request))
+    return {"counts": counts(graph.weights), "state": list(graph.variables)}
+
+
+def tensors_of(request: Request) -> list[Any]:
+    """The inputs of each batch."""
+    return [single([keras.ops.convert_to_tensor(x) for x in b]) for b in read_batches(request)]
 
 
 def traced_inputs(request: Request) -> list[Any]:
-    """The input to watch, after those before it, which may change variables and states."""
-    arrays = read_arrays(request["inputs"])[: request["index"] + 1]
-    return [keras.ops.convert_to_tensor(array) for array in arrays]
+    """The batch to watch, after those before it, which may change variables and states."""
+    return tensors_of(request)[: request["index"] + 1]
 
 
 def oracle_trace(request: Request) -> dict[str, Any]:
     """What every layer of the spec gives."""
-    entry, _, outputs = chain(request)
-    model, inputs = keras.Model(entry, outputs), traced_inputs(request)
+    graph = Graph(request)
+    graph.outputs = [plain["name"] for plain in request["graph"]["layers"]]
+    inputs = traced_inputs(request)
     with on_device(request["device"]):
-        run = runnable(model, inputs[0])
+        run = runnable(graph, inputs[0])
         made = [run(x, training=request["training"]) for x in inputs][-1]
-    # Keras hands out a list of one as its only item.
-    found = made if len(outputs) > 1 else [made]
-    write_arrays(request["output"], [to_numpy(t) for t in found])
+    write_arrays(request["output"], [to_numpy(tensor) for tensor in as_list(made)])
     return {}
 
 
@@ -198,20 +246,28 @@ def leaves(model: Any, path: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def built(request: Request) -> Any:
-    """The model of the generated program, with its weights."""
+def built(request: Request) -> tuple[Any, Any]:
+    """The generated program and its model, with weights."""
     keras.backend.clear_session()
     program = load_program(request["file"])
     model = program.build_model()
     program.load_weights(model, request["weights"])
-    return model
+    return program, model
+
+
+def names_of(program: Any, model: Any) -> list[str]:
+    """The name of each variable of a model, as the program or else Keras has it."""
+    if hasattr(program, "variables"):
+        names = {id(variable): name for name, variable in program.variables(model)}
+        return [names[id(w)] for w in model.weights]
+    return [w.path.removeprefix(f"{model.name}/") for w in model.weights]
 
 
 def run_program(request: Request) -> dict[str, Any]:
     """Run the generated program."""
-    model = built(request)
+    program, model = built(request)
     write_arrays(request["output"], results(model, request))
-    variables = {w.path.removeprefix(f"{model.name}/"): w for w in model.weights}
+    variables = dict(zip(names_of(program, model), model.weights, strict=True))
     sizes = {path: int(np.prod(w.shape, dtype=int)) for path, w in variables.items()}
     trainable = [path for path, w in variables.items() if w.trainable]
     said = {"counts": counts(model.weights), "trainable": trainable}
@@ -250,9 +306,9 @@ def trace(request: Request) -> dict[str, Any]:
 
 def export(request: Request) -> dict[str, Any]:
     """Let Keras export the program's model to ONNX."""
-    model = built(request)
+    _, model = built(request)
     # Keras exports what it has seen called.
-    model(read_arrays(request["inputs"])[0])
+    model(tensors_of(request)[0])
     reset(states_of(model))
     model.export(request["output"], format="onnx", verbose=False)
     return {}

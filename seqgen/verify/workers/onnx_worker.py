@@ -8,7 +8,7 @@ from unittest import mock
 import numpy as np
 import onnx
 import onnxruntime
-from protocol import NotHere, Request, load_program, noting, read_arrays, serve, write_arrays
+from protocol import NotHere, Request, load_program, noting, read_batches, serve, write_arrays
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # What onnxruntime says when it has no kernel for an operator in a dtype.
@@ -55,35 +55,40 @@ def session(
     return made
 
 
-def zeros(made: onnxruntime.InferenceSession) -> list[np.ndarray]:
-    """The first states of a graph: its inputs behind the first are states."""
-    entry, *kept = made.get_inputs()
-    if entry.type == "tensor(bfloat16)":
+def zeros(made: onnxruntime.InferenceSession, count: int) -> list[np.ndarray]:
+    """The first states of a graph: its inputs behind those of the model are states."""
+    ports = made.get_inputs()
+    if any(port.type == "tensor(bfloat16)" for port in ports):
         raise NotHere("NumPy has no bfloat16 to feed to onnxruntime")
-    return [np.zeros(port.shape, DTYPES[port.type]) for port in kept]
+    return [np.zeros(port.shape, DTYPES[port.type]) for port in ports[count:]]
 
 
 def step(
-    made: onnxruntime.InferenceSession, array: np.ndarray, states: list[np.ndarray]
+    made: onnxruntime.InferenceSession, batch: list[np.ndarray], states: list[np.ndarray]
 ) -> list[np.ndarray]:
-    """All outputs for an input and the states that it meets."""
+    """All outputs for a batch and the states that it meets."""
     ports = made.get_inputs()
-    array = array.astype(DTYPES.get(ports[0].type, array.dtype))
-    names = (port.name for port in ports)
+    arrays = [
+        array.astype(DTYPES.get(port.type, array.dtype))
+        for port, array in zip(ports, [*batch, *states], strict=True)
+    ]
     try:
-        return made.run(None, dict(zip(names, [array, *states], strict=True)))
+        return made.run(None, {port.name: x for port, x in zip(ports, arrays, strict=True)})
     except Exception as error:
         raise told(error) from None
 
 
 def run(
-    made: onnxruntime.InferenceSession, arrays: list[np.ndarray]
+    made: onnxruntime.InferenceSession, batches: list[list[np.ndarray]]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The result for each input, each with the states that those before it left; and the last."""
-    results, states = [], zeros(made)
-    for array in arrays:
-        result, *states = step(made, array, states)
-        results.append(result)
+    """The results for each batch, each with the states that those before it left; and the last."""
+    results: list[np.ndarray] = []
+    states = zeros(made, len(batches[0]))
+    for batch in batches:
+        given = step(made, batch, states)
+        count = len(given) - len(states)
+        results += given[:count]
+        states = given[count:]
     return results, states
 
 
@@ -99,7 +104,7 @@ def run_program(request: Request) -> dict[str, Any]:
     """Run the graph of the generated program."""
     model, folder = build(request["file"], request["weights"])
     made = session(model, request["device"], folder)
-    results, _ = run(made, read_arrays(request["inputs"]))
+    results, _ = run(made, read_batches(request))
     write_arrays(request["output"], results)
     sizes = {t.name: int(np.prod(t.dims, dtype=int)) for t in model.graph.initializer}
     return {"counts": {"total": sum(sizes.values())}, "variables": sizes}
@@ -124,9 +129,9 @@ def values(
 ) -> dict[str, np.ndarray]:
     """The tensors that the first nodes of a graph make of an input, after those before it."""
     part = watched(model, count)
-    *earlier, x = read_arrays(request["inputs"])[: request["index"] + 1]
+    *earlier, x = read_batches(request)[: request["index"] + 1]
     made = session(part, request["device"], folder)
-    states = zeros(made)
+    states = zeros(made, len(x))
     if states and earlier:
         _, states = run(session(model, request["device"], folder), earlier)
     arrays = step(made, x, states)
@@ -162,7 +167,7 @@ def trace(request: Request) -> dict[str, Any]:
 
 def run_file(request: Request) -> dict[str, Any]:
     """Run an ONNX file."""
-    results, _ = run(session(request["file"], request["device"]), read_arrays(request["inputs"]))
+    results, _ = run(session(request["file"], request["device"]), read_batches(request))
     write_arrays(request["output"], results)
     return {}
 

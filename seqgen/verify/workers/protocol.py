@@ -43,6 +43,12 @@ def read_arrays(path: str) -> list[np.ndarray]:
         return [file[f"a{i}"] for i in range(len(file.files))]
 
 
+def read_batches(request: Request) -> list[list[np.ndarray]]:
+    """The inputs of each batch: those of a batch stand side by side in the file."""
+    arrays, ports = read_arrays(request["inputs"]), len(request["dtypes"])
+    return [arrays[start : start + ports] for start in range(0, len(arrays), ports)]
+
+
 def write_arrays(path: str, arrays: list[np.ndarray]) -> None:
     """Write arrays by position."""
     np.savez(path, **{f"a{i}": array for i, array in enumerate(arrays)})

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from protocol import NotHere, Request, load_program, noting, read_arrays, serve, write_arrays
+from protocol import NotHere, Request, load_program, noting, read_batches, serve, write_arrays
 from torch.utils._python_dispatch import TorchDispatchMode
 
 DTYPES = {name: getattr(torch, name) for name in ("float16", "bfloat16", "float32", "float64")}
@@ -32,11 +32,20 @@ def built(request: Request) -> torch.nn.Module:
     return model.to(device_of(request)).eval()
 
 
-def tensors(request: Request) -> list[torch.Tensor]:
-    """The inputs on the device, of the dtype that the manifest has."""
-    device, dtype = device_of(request), DTYPES.get(request["dtype"])
-    found = [torch.from_numpy(array).to(device) for array in read_arrays(request["inputs"])]
-    return [tensor.to(dtype) if dtype else tensor for tensor in found]
+def tensors(request: Request) -> list[list[torch.Tensor]]:
+    """The inputs of each batch on the device, of the dtypes that the manifest has."""
+    device, dtypes = device_of(request), [DTYPES.get(name) for name in request["dtypes"]]
+
+    def tensor(array: np.ndarray, dtype: torch.dtype | None) -> torch.Tensor:
+        made = torch.from_numpy(array).to(device)
+        return made.to(dtype) if dtype else made
+
+    return [list(map(tensor, batch, dtypes)) for batch in read_batches(request)]
+
+
+def outputs(made: Any) -> list[np.ndarray]:
+    """The results of a model, one or several."""
+    return [to_numpy(tensor) for tensor in (made if isinstance(made, tuple) else (made,))]
 
 
 def to_numpy(tensor: torch.Tensor) -> np.ndarray:
@@ -59,7 +68,7 @@ def run_program(request: Request) -> dict[str, Any]:
     with torch.no_grad():
         if request["training"]:
             model.train()
-        arrays = [to_numpy(model(x)) for x in inputs]
+        arrays = [array for batch in inputs for array in outputs(model(*batch))]
         if request["training"]:
             arrays += [to_numpy(v) for v in named.values()]
     write_arrays(request["output"], arrays)
@@ -128,13 +137,15 @@ class Statements:
         return line
 
 
-def watch(model: torch.nn.Module, x: torch.Tensor, statements: Statements) -> dict[str, Any]:
+def watch(
+    model: torch.nn.Module, batch: list[torch.Tensor], statements: Statements
+) -> dict[str, Any]:
     """Run a model and keep what its statements and then what its operations give, in order."""
     recorder, before, complete = Recorder(), sys.gettrace(), False
     sys.settrace(statements)
     # What was computed before an error still tells where it came from.
     with contextlib.suppress(Exception), recorder:
-        model(x)
+        model(*batch)
         complete = True
     sys.settrace(before)
     arrays = statements.records + recorder.records
@@ -167,8 +178,8 @@ def trace(request: Request) -> dict[str, Any]:
         inputs = tensors(request)
         with torch.no_grad():
             # They may change variables and states.
-            for x in inputs[: request["index"]]:
-                model(x)
+            for batch in inputs[: request["index"]]:
+                model(*batch)
             said = watch(
                 model, inputs[request["index"]], Statements(request["file"], request["classes"])
             )
@@ -179,10 +190,9 @@ def trace(request: Request) -> dict[str, Any]:
 def export(request: Request) -> dict[str, Any]:
     """Let PyTorch export the program's model to ONNX, every open size dynamic."""
     model, inputs = built(request), tensors(request)
-    dynamic = (dict.fromkeys(request["open_axes"], torch.export.Dim.AUTO),)
-    torch.onnx.export(
-        model, (inputs[0],), request["output"], dynamo=True, verbose=False, dynamic_shapes=dynamic
-    )
+    dynamic = tuple(dict.fromkeys(axes, torch.export.Dim.AUTO) for axes in request["open_axes"])
+    options = {"dynamo": True, "verbose": False, "dynamic_shapes": dynamic}
+    torch.onnx.export(model, tuple(inputs[0]), request["output"], **options)
     return {}
 
 
