@@ -11,6 +11,8 @@ from seqgen.ir.sequences import Mask, MergeTime, Values
 from seqgen.ir.types import TensorType
 from seqgen.layers.base import Layer
 from seqgen.layers.core import Masking
+from seqgen.layers.merging import _MaskedMerge
+from seqgen.passes.merging import joined_mask, under_masks
 
 # What uses a mask in training mode only.
 TRAINED_ONLY = ("BatchNormalization",)
@@ -47,16 +49,42 @@ def _merged(node: Node, outer: Node) -> Node:
     )
 
 
-def _readers(model: Model, trains: bool) -> dict[str, str]:
-    """Which layer's mask each node reads, of those that use one."""
+def _asked(model: Model, node: Node) -> tuple[str | None, ...]:
+    """The layers of whose masks the mask of a node is made; None for an input without one."""
+    if isinstance(node.layer, MergeTime):
+        return (model.input_of(node).mask,)
+    if len(node.inputs) > 1:
+        return tuple(source.mask for source in model.sources_of(node))
+    return ()
+
+
+def _needed(model: Model, readers: dict[str, tuple[str, ...]]) -> set[str]:
+    """The layers whose masks are made: those that are read, and those that they are made of."""
+    needed = {mask for masks in readers.values() for mask in masks}
+    for node in reversed(model.nodes):
+        if node.name in needed:
+            needed.update(filter(None, _asked(model, node)))
+    return needed
+
+
+def masks_used(model: Model, node: Node) -> tuple[tuple[int, str], ...]:
+    """The masks that a layer computes with: the place of the input, and whose mask it is."""
+    if not isinstance(node.layer, Layer) or not node.inputs:
+        return ()
+    known = node.masks or tuple(source.mask for source in model.sources_of(node))
+    places = node.layer.masked_inputs(len(known))
+    return tuple((place, str(known[place])) for place in places if known[place])
+
+
+def _readers(model: Model, trains: bool) -> dict[str, tuple[str, ...]]:
+    """Which layers' masks each node reads, of those that use some."""
     found = {}
     for node in model.nodes:
-        mask = model.input_of(node).mask if node.inputs else None
-        uses = isinstance(node.layer, Layer) and node.layer.uses_mask
-        if mask and uses and (trains or node.kind not in TRAINED_ONLY):
-            found[node.name] = mask
+        masks = tuple(mask for _, mask in masks_used(model, node))
+        if masks and (trains or node.kind not in TRAINED_ONLY):
+            found[node.name] = masks
         if isinstance(node.layer, Masking):
-            found[node.name] = node.name
+            found[node.name] = (node.name,)
     return found
 
 
@@ -68,22 +96,29 @@ def place_masks(model: Model, trains: bool) -> Model:
         trains: Whether the target has a training mode.
     """
     readers = _readers(model, trains)
-    needed = set(readers.values())
-    for node in model.nodes:
-        if isinstance(node.layer, MergeTime) and node.name in needed:
-            needed.add(str(model.input_of(node).mask))
+    needed = _needed(model, readers)
     masks: dict[str, Node] = {}
+
+    def made(node: Node) -> list[Node]:
+        xs, asked = model.sources_of(node), _asked(model, node)
+        if isinstance(node.layer, MergeTime):
+            return [_merged(node, masks[str(asked[0])])]
+        if asked:
+            read = [masks[name] if name else None for name in asked]
+            return joined_mask(mask_name(node.name), node, list(xs), read)
+        return [_made(node, xs[0].type)]
 
     def placed(node: Node) -> Iterable[Node] | None:
         before = []
         if node.name in needed:
-            source = model.input_of(node)
-            merges = isinstance(node.layer, MergeTime)
-            made = _merged(node, masks[str(source.mask)]) if merges else _made(node, source.type)
-            masks[node.name] = made
-            before = [made]
-        if node.name in readers:
-            node = replace(node, inputs=(*node.inputs, masks[readers[node.name]].name))
+            before = made(node)
+            masks[node.name] = before[-1]
+        if isinstance(node.layer, _MaskedMerge):
+            used = {place: masks[mask] for place, mask in masks_used(model, node)}
+            xs = list(model.sources_of(node))
+            return [*before, *under_masks(node, xs, used, masks.get(node.name))]
+        more = (masks[name].name for name in readers.get(node.name, ()))
+        node = replace(node, inputs=(*node.inputs, *more))
         return [*before, node]
 
     return model.rewrite(placed)
