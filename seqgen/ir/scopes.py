@@ -54,3 +54,43 @@ def scope_tree(model: Model) -> Scope:
             stack.append(inner)
         stack[-1].items.append(node)
     return stack[0]
+
+
+def branch_by_branch(scope: Scope, model: Model) -> Scope:
+    """The scope with its items in the order in which a person writes them: a branch at a time.
+
+    A stack has no branches. A model in which layers are called more than once stays as it is: the
+    order of the calls may count in training.
+    """
+    stacks = model.sequential and all(nested.sequential for nested in model.nested)
+    if stacks or model.shared:
+        return scope
+    makers = {node.name: place for place, item in enumerate(scope.items) for node in _nodes(item)}
+    needed = [
+        list(dict.fromkeys(makers[name] for name in _reads(item) if name in makers))
+        for item in scope.items
+    ]
+    done: dict[int, None] = {}
+    read = {place for places in needed for place in places}
+    # What nothing here reads comes last, each with all that leads to it.
+    stack = [place for place in reversed(range(len(needed))) if place not in read]
+    while stack:
+        place = stack[-1]
+        missing = [before for before in needed[place] if before not in done]
+        if missing:
+            stack.append(missing[0])
+        else:
+            done[stack.pop()] = None
+    items = [scope.items[place] for place in done]
+    inner = [branch_by_branch(i, model) if isinstance(i, Scope) else i for i in items]
+    return Scope(scope.path, inner)
+
+
+def _nodes(item: "Node | Scope") -> list[Node]:
+    return [item] if isinstance(item, Node) else list(item.nodes)
+
+
+def _reads(item: "Node | Scope") -> list[str]:
+    """What an item reads that it does not make itself."""
+    own = {node.name for node in _nodes(item)}
+    return [name for node in _nodes(item) for name in node.inputs if name not in own]

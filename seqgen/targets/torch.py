@@ -4,17 +4,21 @@ from functools import partial
 from typing import Any
 
 from seqgen.ir.graph import Model, Node, Order
-from seqgen.ir.scopes import scope_tree
+from seqgen.ir.scopes import branch_by_branch, scope_tree
 from seqgen.passes.activations import split_activations
+from seqgen.passes.attention import lower_attention
 from seqgen.passes.casts import explicit_casts
 from seqgen.passes.ceil_mode import cover_open_pooling
 from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
 from seqgen.passes.masks import masks_of_training
+from seqgen.passes.merging import explicit_axes, explicit_dots
 from seqgen.passes.names import check_names, name_inputs
 from seqgen.passes.noise import place_noise
+from seqgen.passes.operations import operations_as_layers
 from seqgen.passes.padding import explicit_padding, pad_outside
 from seqgen.passes.permute import plain_flatten, transpose_permutes
+from seqgen.passes.pooled_axes import keep_pooled_axes
 from seqgen.passes.recurrent import Style, lower_recurrent
 from seqgen.passes.separable import split_separable
 from seqgen.passes.spectral import unwrap_spectral
@@ -22,15 +26,26 @@ from seqgen.passes.transposes import remove_transposes
 from seqgen.passes.unchanged import say_unchanged
 from seqgen.passes.wrappers import time_of_training
 from seqgen.render import Macros, Source, templates_folder
-from seqgen.targets import noise, normalization, recurrent, recurrent_rows, reshaping
+from seqgen.targets import (
+    attention,
+    merging,
+    noise,
+    normalization,
+    operations,
+    recurrent,
+    recurrent_rows,
+    reshaping,
+)
 from seqgen.targets.activations import torch_activation
 from seqgen.targets.base import Move, Row, Target
+from seqgen.targets.classes import Classes
 from seqgen.targets.constants import (
     CONSTANTS,
     STATISTICS,
     channel_slopes,
 )
-from seqgen.targets.modules import Class, Classes, Step
+from seqgen.targets.loading import Loading
+from seqgen.targets.modules import Class, Step
 from seqgen.targets.rewritten import REWRITTEN
 from seqgen.targets.windows import (
     depthwise_shape,
@@ -66,25 +81,6 @@ def prelu_shape(node: Node) -> tuple[int, ...]:
     """Shape of the slopes of a PReLU, one axis where they belong to channels."""
     slopes = channel_slopes(node)
     return (slopes,) if isinstance(slopes, int) else slopes
-
-
-def moves(target: Target, model: Model, main: Class) -> list[tuple[str, Move]]:
-    """Every variable with its name in the state dict, in the order of the model."""
-    # What is shared must lie alike for all that share it.
-    target.all_moves(model)
-    found: list[tuple[str, Move]] = []
-
-    def walk(cls: Class, prefix: str) -> None:
-        for step, node in cls.made:
-            if node is None:
-                assert step.submodule is not None
-                walk(step.submodule, f"{prefix}{step.submodule.attribute}.")
-                continue
-            for move in target.moves(model, node):
-                found.append((f"{prefix}{cls.names[node.name]}.{move.name}", move))
-
-    walk(main, "")
-    return found
 
 
 class Values(Source):
@@ -133,7 +129,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         return macros.has(node, "_init") and macros.spell(node, suffix="_init") != ""
 
     classes = Classes(model, is_module, STILL_WHEN_FROZEN, helper_names())
-    main = classes.make(scope_tree(model))
+    main = classes.make(branch_by_branch(scope_tree(model), model))
 
     def constructor(node: Node) -> str:
         text = macros.spell(node, suffix="_init")
@@ -145,21 +141,22 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
 
     def expression(cls: Class, step: Step) -> str:
         values = Values(step.reads)
-        if step.submodule:
-            return macros.any_layer(step.last, values, step.submodule.attribute)
+        if step.calls:
+            return macros.any_layer(step.last, values, step.attribute)
         for node in step.nodes:
             attribute = cls.names.get(node.name)
             text = macros.spell(node, values, *([attribute] if attribute else []))
             values = Values((text,))
         return values
 
-    placed = moves(target, model, main)
+    loading = Loading(target, model, main)
     return {
         "classes": list(main.classes),
         "constructor": constructor,
         "expression": expression,
-        "moves": placed,
-        "weight_names": weight_names(placed),
+        "loading": loading,
+        "moves": loading.placed,
+        "weight_names": weight_names(loading.placed),
     }
 
 
@@ -171,15 +168,20 @@ TORCH = Target(
     files={"model.py.j2": "torch_model.py"},
     passes={
         name: (
+            explicit_axes,
             masks_of_training,
+            lower_attention,
             partial(lower_recurrent, style=STYLE),
             unwrap_spectral,
             split_separable,
+            operations_as_layers,
             split_activations,
             place_noise,
             say_unchanged,
+            keep_pooled_axes,
             plain_flatten,
             explicit_casts,
+            explicit_dots,
             explicit_padding,
             explicit_cropping,
             cover_open_pooling,
@@ -195,12 +197,14 @@ TORCH = Target(
         "Dense": {"kernel": Row("weight", (1, 0), axes=("in", "out")), "bias": BIAS},
         "EinsumDense": {"kernel": Row("kernel"), "bias": Row("bias")},
         "Embedding": {"embeddings": Row("weight")},
+        "LayerScale": {"gamma": Row("gamma", None, operations.scale_shape, ("in",))},
         "PReLU": {"alpha": Row("weight", None, prelu_shape, ("in",), follows_layout=True)},
         "Normalization": STATISTICS,
         **CONV,
         **DEPTHWISE,
         **normalization.TORCH_ROWS,
         **recurrent_rows.TORCH_ROWS,
+        **attention.TORCH_ROWS,
     },
     limits=(
         torch_activation,
@@ -215,9 +219,12 @@ TORCH = Target(
     functions={
         "features": features,
         "drops_channels": noise.drops_channels,
+        **merging.FUNCTIONS,
         **normalization.FUNCTIONS,
         **recurrent.FUNCTIONS,
+        **attention.FUNCTIONS,
         "as_function": as_function,
+        **operations.FUNCTIONS,
         **reshaping.FUNCTIONS,
         **CONSTANTS,
         "index": index,

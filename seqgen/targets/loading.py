@@ -1,0 +1,192 @@
+"""How a program loads the weights of a file: one by one, or by layer and in loops."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from seqgen.ir.graph import Model, Node
+from seqgen.ir.types import Permutation
+from seqgen.layers.objects import to_snake_case
+from seqgen.naming import identifier
+from seqgen.render import Source
+from seqgen.targets.base import Move, Target
+from seqgen.targets.blocks import prefix_of
+from seqgen.targets.modules import Class
+
+Uses = list[tuple[str, dict[str, str]]]
+# By the name of a weight here: its name in the file, and where its axes stand here.
+Table = dict[str, tuple[str, Permutation]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The weights of a layer, all at once.
+
+    Attributes:
+        module: Path of the module, as source code.
+        key: Path of the layer in the file, as source code.
+        table: Name of the table of its weights.
+    """
+
+    module: str
+    key: str
+    table: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The layers of all uses of a class.
+
+    Attributes:
+        variables: What a row holds: where the use stands, and names of layers.
+        rows: One for each use.
+        layers: The layers of a use.
+    """
+
+    variables: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    layers: tuple[Layer, ...]
+
+
+@dataclass
+class Loading:
+    """The weights of a program.
+
+    Attributes:
+        target: PyTorch, or one like it.
+        model: The lowered model.
+        main: The class of the model.
+        placed: Every weight with its name in the state dict, in the order of the model.
+        tables: The names of weights, for the layers that are loaded all at once.
+        single: The weights that are loaded one by one.
+        layers: The layers that are not in a loop.
+        loops: Those that are.
+    """
+
+    target: Target
+    model: Model
+    main: Class
+    placed: list[tuple[str, Move]] = field(default_factory=list)
+    tables: dict[str, Table] = field(default_factory=dict)
+    single: list[tuple[str, Move]] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # What is shared must lie alike for all that share it.
+        self.target.all_moves(self.model)
+        for path, name in self.main.leaves():
+            self.placed += self._moves(path, name)
+        uses: dict[str, tuple[Class, Uses]] = {}
+        for path, node in self._outside(self.main, "", {}, uses):
+            self._add_layer(path, node)
+        for cls, all_uses in uses.values():
+            self._add_loop(cls, all_uses)
+
+    def _moves(self, path: str, name: str) -> list[tuple[str, Move]]:
+        moves = self.target.moves(self.model, self.model.by_name[name])
+        return [(f"{path}.{move.name}", move) for move in moves]
+
+    def _outside(
+        self, cls: Class, prefix: str, same: dict[str, str], uses: dict[str, tuple[Class, Uses]]
+    ) -> Iterator[tuple[str, Node]]:
+        """The layers that are part of no class with several uses, and with them those uses."""
+        for step, node in cls.made:
+            if node is not None:
+                found = self.model.by_name[same.get(node.name, node.name)]
+                yield prefix + cls.names[node.name], found
+            for call in step.calls:
+                path = ".".join(filter(None, (prefix + step.attribute, call.place)))
+                inner = {key: same.get(own, own) for key, own in call.same.items()} or same
+                if call.cls.repeats:
+                    uses.setdefault(call.cls.name, (call.cls, []))[1].append((path, inner))
+                else:
+                    yield from self._outside(call.cls, f"{path}.", inner, uses)
+
+    def _table(self, nodes: Sequence[Node]) -> str | None:
+        """Name of the table that says the weights of all of some nodes; None if none can."""
+        own: Table = {}
+        for node in nodes:
+            for move in self.target.moves(self.model, node):
+                layer, _, name = move.weight.key.rpartition(".")
+                order = _order(move)
+                if order is None or layer != node.weights[0].key.rpartition(".")[0]:
+                    return None
+                if own.setdefault(move.name, (name, order)) != (name, order):
+                    return None
+        kind = nodes[0].part or to_snake_case(nodes[0].kind)
+        label = kind.upper()
+        table = self.tables.setdefault(label, {})
+        if any(table.get(name, said) != said for name, said in own.items()):
+            return None
+        table |= own
+        return label
+
+    def _add_layer(self, path: str, node: Node) -> None:
+        """Load the weights of a layer that is part of no loop."""
+        if not node.weights:
+            return
+        table = None if node.state else self._table([node])
+        if table is None:
+            self.single += self._moves(path, node.name)
+        else:
+            key = node.weights[0].key.rpartition(".")[0]
+            self.layers.append(Layer(Source(repr(path)), Source(repr(key)), table))
+
+    def _add_loop(self, cls: Class, uses: Uses) -> None:
+        """Load the layers of the uses of a class in a loop, as far as they have all in common."""
+        columns: dict[str, tuple[str, ...]] = {"module": tuple(path for path, _ in uses)}
+        leaves = list(cls.leaves())
+        names = [[same[name].rpartition("/")[2] for _, name in leaves] for _, same in uses]
+        stems = tuple(_stem(same, own) for (_, same), own in zip(uses, names, strict=True))
+        if all(stems):
+            columns["layer"] = stems
+        layers: list[Layer] = []
+        for path, name in leaves:
+            nodes = [self.model.by_name[same[name]] for _, same in uses]
+            if not nodes[0].weights:
+                continue
+            table = self._table(nodes)
+            if table is None:
+                for (use, _), node in zip(uses, nodes, strict=True):
+                    self.single += self._moves(f"{use}.{path}", node.name)
+                continue
+            keys = [node.weights[0].key.rpartition(".")[0] for node in nodes]
+            key = _key(columns, path, keys)
+            layers.append(Layer(formatted("module", f".{path}"), key, table))
+        if layers:
+            rows = tuple(zip(*columns.values(), strict=True))
+            self.loops.append(Loop(tuple(columns), rows, tuple(layers)))
+
+
+def _order(move: Move) -> Permutation | None:
+    """Where the axes of a variable stand here, if that is all that changes."""
+    rank = len(move.weight.shape)
+    if not move.steps:
+        return tuple(range(rank))
+    (step, numbers), *more = move.steps
+    return numbers if step == "transpose" and not more and len(numbers) == rank else None
+
+
+def _stem(same: dict[str, str], names: Sequence[str]) -> str:
+    """What the keys of a use begin with; empty if there is nothing."""
+    stem = prefix_of(names)
+    scope = next(iter(same.values())).rpartition("/")[0].replace("/", ".")
+    return stem and (f"{scope}.{stem}" if scope else stem)
+
+
+def _key(columns: dict[str, tuple[str, ...]], path: str, keys: list[str]) -> str:
+    """The keys of a layer in all uses as source code; a column is added if none says them."""
+    for variable, stems in list(columns.items())[1:]:
+        if all(key.startswith(stem) for key, stem in zip(keys, stems, strict=True)):
+            rests = {key[len(stem) :] for key, stem in zip(keys, stems, strict=True)}
+            if len(rests) == 1:
+                return formatted(variable, rests.pop())
+    variable = identifier(path.replace(".", "_"), columns)
+    columns[variable] = tuple(keys)
+    return Source(variable)
+
+
+def formatted(variable: str, text: str) -> str:
+    """A string that begins with a variable, as source code."""
+    plain = text.replace("{", "{{").replace("}", "}}")
+    return Source("f" + repr(f"{{{variable}}}{plain}"))
