@@ -14,7 +14,7 @@ def macros_of(target: Target, layers: list[type[Layer]]) -> Macros:
 
 def reason_against(target: Target, layer: type[Layer], macros: Macros) -> str | None:
     """Why a target cannot say a layer; None if it can."""
-    name, family = layer.__name__, layer.family
+    name, family = layer.kind, layer.family
     if name in target.refuses:
         return target.refuses[name]
     if name in target.rewrites or any(macros.find(family, name + end) for end in ("", "_init")):
@@ -26,10 +26,10 @@ def reason_against(target: Target, layer: type[Layer], macros: Macros) -> str | 
 
 def matrix() -> dict[str, dict[str, str | None]]:
     """For each layer and target, None if the target can say it, else the reason."""
-    layers = sorted(all_layers().values(), key=lambda layer: (layer.family, layer.__name__))
+    layers = sorted(all_layers().values(), key=lambda layer: (layer.family, layer.kind))
     macros = {name: macros_of(target, layers) for name, target in all_targets().items()}
     return {
-        layer.__name__: {
+        layer.kind: {
             name: reason_against(target, layer, macros[name])
             for name, target in all_targets().items()
         }

@@ -125,7 +125,8 @@ class Macros:
         return modules
 
     def find(self, family: str, name: str) -> Any:
-        """The macro of this name, None if there is none."""
+        """The macro of this name, None if there is none. That of `ops.add` is called `add`."""
+        name = name.rpartition(".")[2]
         found = (getattr(module, name, None) for module in self._modules(family))
         return next((macro for macro in found if macro is not None), None)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from seqgen.errors import Fault, SpecError
+from seqgen.ir.attached import Attached
 from seqgen.ir.graph import Input, Model, Nested, Node
 from seqgen.ir.types import TIMED, TensorType, axis_names
 from seqgen.layers.base import Layer, Weight
@@ -37,17 +38,22 @@ def infer(
         SpecError: The layer does not fit its inputs.
     """
     layer.check_count(len(xs))
-    output = layer.output_type(*xs)
-    sizes = (
-        f"{path}.{axis}" if size is None else size
-        for size, axis in zip(output.shape, output.axes, strict=True)
-    )
+    output = named_sizes(layer.output_type(*xs), path)
     prefix = path.replace("/", ".")
     weights = tuple(
         replace(weight, key=f"{prefix}.{weight.name.replace('/', '.')}")
         for weight in layer.weight_types(*xs)
     )
-    return replace(output, shape=tuple(sizes)), weights
+    return output, weights
+
+
+def named_sizes(x: TensorType, path: str) -> TensorType:
+    """The type with names for the sizes that the layer at a place of the model leaves open."""
+    sizes = (
+        f"{path}.{axis}" if size is None else size
+        for size, axis in zip(x.shape, x.axes, strict=True)
+    )
+    return replace(x, shape=tuple(sizes))
 
 
 class Builder:
@@ -64,6 +70,7 @@ class Builder:
         self._nodes: dict[str, Node] = {}
         # The types of the masks by the layers that make them.
         self._masks: dict[str, TensorType] = {}
+        self._attached = Attached()
         self.nested: list[Nested] = []
 
     def __getitem__(self, name: str) -> Node:
@@ -102,18 +109,30 @@ class Builder:
         sources = tuple(self._nodes[read] for read in inputs)
         output, weights = infer(layer, tuple(source.type for source in sources), path)
         node = Node(name, layer, inputs, output, name, weights, layer.trainable)
-        mask = self._mask(layer, sources, name)
-        self._nodes[name] = replace(node, mask=mask, arguments=arguments, same_as=same_as)
+        node = replace(node, mask=self._mask(layer, sources, name, path, dict(arguments)))
+        known = tuple(source.mask for source in sources)
+        bare = len(inputs) == 1 and not (arguments or layer.takes_list)
+        found = self._attached.read(layer, name, inputs, known, bare)
+        node = replace(node, masks=found if len(inputs) > 1 or found != known else ())
+        self._attached.called(layer, name, inputs, bare, node.mask == name and len(inputs) == 1)
+        self._nodes[name] = replace(node, arguments=arguments, same_as=same_as)
         return name
 
-    def _mask(self, layer: Layer, sources: tuple[Node, ...], name: str) -> str | None:
+    def _mask(
+        self,
+        layer: Layer,
+        sources: tuple[Node, ...],
+        name: str,
+        path: str,
+        arguments: dict[str, Any],
+    ) -> str | None:
         """Name of the layer whose mask holds for the output of a layer; None if there is none."""
         types = tuple(source.type for source in sources)
         names = [source.mask for source in sources]
         masks = tuple(None if mask is None else self._masks[mask] for mask in names)
-        for x, mask in zip(types, masks, strict=True):
-            if mask is not None:
-                layer.check_mask(x, mask)
+        layer.check_call(types, masks, arguments)
+        if layer.mask_of_first:
+            return names[0]
         if len(sources) == 1:
             made, kept = layer.made_mask(*types), names[0] if layer.passes_mask else None
         else:
@@ -122,7 +141,7 @@ class Builder:
             made = None if kept else made
         if made is None:
             return kept
-        self._masks[name] = made
+        self._masks[name] = named_sizes(made, path)
         return name
 
     def model(

@@ -103,6 +103,8 @@ class Node:
         wrapper: The layer of the spec around this one, if it has a part in training only.
         state: The variables of the wrapper.
         mask: Name of the layer whose mask holds for the output; None if there is none.
+        masks: Names of the layers whose masks the inputs have as the layer reads them, None where
+            there is none; empty where those are the masks that they were made with.
         variable: What a program calls the output, if it stands beside the main line.
         packed: Name of the mask by which the steps of the output stand at the front, if they do.
         arguments: What the layer is called with besides tensors. `training` is written into the
@@ -127,6 +129,7 @@ class Node:
     wrapper: Layer | None = None
     state: tuple[Weight, ...] = ()
     mask: str | None = None
+    masks: tuple[str | None, ...] = ()
     variable: str = ""
     packed: str | None = None
     arguments: tuple[tuple[str, Any], ...] = ()

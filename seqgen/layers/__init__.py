@@ -5,11 +5,15 @@ import functools
 from seqgen import plugins
 from seqgen.layers import (  # noqa: F401  (defining a layer registers it)
     activation,
+    applications,
+    attention,
+    axis_operations,
     conv_lstm,
     convolution,
     core,
     merging,
     normalization,
+    operations,
     pooling,
     preprocessing,
     recurrent,
@@ -18,6 +22,16 @@ from seqgen.layers import (  # noqa: F401  (defining a layer registers it)
     wrappers,
 )
 from seqgen.layers.base import LAYERS, Layer, Weight
+from seqgen.layers.merging import (
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 
 # Second names that Keras 3.15 gives to layers.
 ALIASES = {
@@ -33,6 +47,10 @@ ALIASES = {
         ("SeparableConvolution{}D", "SeparableConv{}D"),
     )
     if name.format(rank) in LAYERS
+} | {
+    "ops.abs": "ops.absolute",
+    "ops.hard_swish": "ops.hard_silu",
+    "ops.swish": "ops.silu",
 }
 
 
@@ -51,13 +69,27 @@ def find_layer(name: str) -> type[Layer] | None:
 
 def __getattr__(name: str) -> type[Layer]:
     layer = None if name.startswith("_") else find_layer(name)
-    if layer is None:
+    if layer is None or layer.is_operation:
         raise AttributeError(f"seqgen has no layer '{name}'")
     return layer
 
 
 def __dir__() -> list[str]:
-    return sorted(all_layers())
+    return sorted(name for name, layer in all_layers().items() if not layer.is_operation)
 
 
-__all__ = ["LAYERS", "Layer", "Weight", "all_layers", "find_layer"]
+__all__ = [
+    "LAYERS",
+    "Layer",
+    "Weight",
+    "add",
+    "all_layers",
+    "average",
+    "concatenate",
+    "dot",
+    "find_layer",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
+]

@@ -93,14 +93,19 @@ class Layer(Stateful):
             a layer that has them besides its spatial axes.
         timed: Whether the axis behind the batch is time, whatever the number of axes.
         family: The module that defines the layer, which is also the name of its template files.
+        kind: Its name in specs, tables and templates: that of the class, of an operation `ops.add`.
+        is_operation: Whether Keras has it as a function of keras.ops, which only graphs hold.
         keras_path: Where Keras has the layer, as `module:name`; empty for `keras.layers`. Layers
             of other packages set it.
         templates: The folder with the templates of a layer of another package.
         supports_masking: Whether a mask of the input goes on to the output, as Keras has it; a
             layer that says no destroys it.
         uses_mask: Whether the layer computes with the mask of its input.
+        mask_of_first: Whether the mask of the first of several inputs holds for the output.
         inputs: The fewest and the most tensors that the layer takes.
         ports: Names of the tensors that a call takes by place; empty where it takes one, or a list.
+        keyword_ports: Those of them that Keras takes by name only.
+        stand_ins: Which port's tensor stands for one that is left out before another.
         call_arguments: What a call of the layer takes besides tensors, `training` aside.
     """
 
@@ -109,12 +114,17 @@ class Layer(Stateful):
     leading: ClassVar[int] = 1
     timed: ClassVar[bool] = False
     family: ClassVar[str] = ""
+    kind: ClassVar[str] = ""
+    is_operation: ClassVar[bool] = False
     keras_path: ClassVar[str] = ""
     templates: ClassVar[Path | None] = None
     supports_masking: ClassVar[bool] = False
     uses_mask: ClassVar[bool] = False
+    mask_of_first: ClassVar[bool] = False
     inputs: ClassVar[tuple[int, int]] = (1, 1)
     ports: ClassVar[tuple[str, ...]] = ()
+    keyword_ports: ClassVar[tuple[str, ...]] = ()
+    stand_ins: ClassVar[dict[str, str]] = {}
     call_arguments: ClassVar[dict[str, Kind]] = {}
     kinds: ClassVar[dict[str, Kind]] = {}
 
@@ -135,10 +145,11 @@ class Layer(Stateful):
                     setattr(cls, name, arg(kind, default, kw_only=True))
         dataclasses.dataclass(eq=False, repr=False)(cls)
         cls.kinds = {field.name: field.metadata["kind"] for field in dataclasses.fields(cls)}
+        cls.kind = vars(cls).get("kind") or cls.__name__
         if public:
             cls.family = cls.__module__.rpartition(".")[2]
         if public and registered:
-            LAYERS[cls.__name__] = cls
+            LAYERS[cls.kind] = cls
 
     def __post_init__(self) -> None:
         faults, defaults = [], self.defaults()
@@ -244,7 +255,7 @@ class Layer(Stateful):
 
     def __repr__(self) -> str:
         given = {"name": self.name, **self.arguments()}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given.items() if v)})"
+        return f"{self.kind}({', '.join(f'{k}={v!r}' for k, v in given.items() if v)})"
 
     def fault(self, message: str, argument: str | None = None) -> SpecError:
         """An error of this layer, for shape rules to raise."""
@@ -261,7 +272,8 @@ class Layer(Stateful):
         if not fewest <= count <= most:
             expected = "one" if most == 1 else f"{fewest} or more" if most > 9 else f"{most}"
             expected = f"{fewest} to {most}" if fewest < most <= 9 else expected
-            raise self.fault(f"expected {expected} input tensors, received {count}")
+            tensors = "input tensor" if most == 1 else "input tensors"
+            raise self.fault(f"expected {expected} {tensors}, received {count}")
 
     def output_type(self, *xs: Any) -> TensorType:
         """The type of the output for the types of the inputs.
@@ -338,6 +350,27 @@ class Layer(Stateful):
     def check_mask(self, x: TensorType, mask: TensorType) -> None:
         """Raise a `SpecError` if the layer uses the mask of its input, and it does not fit."""
 
+    def check_call(
+        self,
+        xs: tuple[TensorType, ...],
+        masks: tuple[TensorType | None, ...],
+        arguments: Mapping[str, Any],
+    ) -> None:
+        """Raise a `SpecError` if the layer cannot be called like this.
+
+        Args:
+            xs: The types of the inputs.
+            masks: The types of their masks.
+            arguments: What else it is called with.
+        """
+        for x, mask in zip(xs, masks, strict=True):
+            if mask is not None:
+                self.check_mask(x, mask)
+
+    def masked_inputs(self, count: int) -> tuple[int, ...]:
+        """Of which of the inputs, `count` in number, the layer computes with the masks."""
+        return (0,) if self.uses_mask else ()
+
     @property
     def passes_mask(self) -> bool:
         """Whether the mask of the input holds for the output."""
@@ -403,6 +436,7 @@ def _layer(value: Any, rank: int) -> Layer:
     if isinstance(value, str):
         value = {value: {}}
     if isinstance(value, Layer):
+        _check_takes_one(type(value))
         return value
     if not isinstance(value, Mapping) or len(value) != 1:
         raise TypeError
@@ -410,12 +444,20 @@ def _layer(value: Any, rank: int) -> Layer:
     if name not in LAYERS:
         raise ValueError(near_miss(str(name), LAYERS))
     kind = LAYERS[name]
+    _check_takes_one(kind)
     if not isinstance(arguments, Mapping):
         arguments = {} if arguments is None else {next(iter(kind.kinds)): arguments}
     try:
         return kind.from_arguments(dict(arguments))
     except SpecError as error:
         raise ValueError(f"; {'; '.join(map(str, error.faults))}") from None
+
+
+def _check_takes_one(kind: type[Layer]) -> None:
+    if kind.is_operation:
+        raise ValueError(f"; {kind.kind} is an operation, which only a graph holds")
+    if kind.inputs != (1, 1):
+        raise ValueError(f"; {kind.kind} takes several tensors, which only a graph gives")
 
 
 LAYER_SCHEMA = {"$ref": "#/$defs/layer"}

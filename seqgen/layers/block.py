@@ -83,6 +83,8 @@ class _Block(Layer):
     @classmethod
     def of_model(cls, model: Any) -> Self:
         """The model as it is now; names that were not given are left open."""
+        if not hasattr(model, "add"):
+            raise ValueError(f"; {model.label} is a graph, which wrappers do not take")
         if model.built and any(variable.given for variable in model.variables):
             raise ValueError(f"; {model.label} has weights; give them to the model around it")
         if model.dtype is not None:

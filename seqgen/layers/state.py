@@ -278,6 +278,10 @@ class Stateful(HasVariables):
         from seqgen.spec.tensors import call, is_symbolic
 
         if is_symbolic(inputs):
+            as_list = len(inputs) == 1 and isinstance(inputs[0], (list, tuple))
+            if self.takes_list and not as_list:
+                received = ", ".join(map(repr, inputs))
+                raise self.fault(f"expected a list of tensors, received {received}")
             return call(self, inputs, arguments)
         return self._evaluated(inputs, arguments)
 

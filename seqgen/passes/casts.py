@@ -13,18 +13,25 @@ def computed_dtype(node: Node, received: str) -> str:
     return node.type.dtype if received not in DTYPES else received
 
 
+def takes(node: Node) -> int:
+    """How many of the inputs of a layer it computes with: others are masks and sizes."""
+    return 1 if node.layer.inputs == (1, 1) else len(node.inputs)
+
+
 def explicit_casts(model: Model) -> Model:
     """Put a Cast before every layer that computes in another dtype than it is given."""
 
     def cast(node: Node) -> list[Node] | None:
         if isinstance(node.layer, Op):
             return None
-        source = model.input_of(node)
-        dtype = computed_dtype(node, source.type.dtype)
-        if dtype == source.type.dtype:
-            return None
-        name = f"{node.name}.cast"
-        step = Node(name, Cast(dtype), node.inputs, replace(source.type, dtype=dtype), node.source)
-        return [step, replace(node, inputs=(name, *node.inputs[1:]))]
+        steps, inputs = [], list(node.inputs)
+        for number, source in enumerate(model.sources_of(node)[: takes(node)]):
+            dtype = computed_dtype(node, source.type.dtype)
+            if source.type.dtype not in (dtype, "bool"):
+                inputs[number] = f"{node.name}.cast" + (f"_{number}" if number else "")
+                kind = replace(source.type, dtype=dtype)
+                step = Node(inputs[number], Cast(dtype), (source.name,), kind, node.source)
+                steps.append(step)
+        return [*steps, replace(node, inputs=tuple(inputs))] if steps else None
 
     return model.rewrite(cast)

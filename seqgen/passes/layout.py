@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import partial
 
 from seqgen.ir.graph import Input, Model, Node, Op, Transpose, consumers
+from seqgen.ir.merging import AddAxes
 from seqgen.ir.sequences import MergeTime, Steps
 from seqgen.ir.types import Permutation, channels_first_perm, compose, inverse
 from seqgen.layers.base import Layer
@@ -88,7 +89,8 @@ class _Placement:
         perm, layer = self._perms[first], node.layer
         if not isinstance(layer, Op) and layer.layout == "any":
             layer = layer.relayout(perm)
-        inputs = (first, *(self._laid_out(name, node, self._beside(name, perm)) for name in more))
+        beside = (self._laid_out(name, node, self._beside(node, name, perm)) for name in more)
+        inputs = (first, *beside)
         placed = replace(node, layer=layer, inputs=inputs)
         last_step = len(perm) > rank and getattr(layer, "leading", 1) == 2
         if layer.layout == "within_time" or last_step:
@@ -116,11 +118,18 @@ class _Placement:
 
     def _given(self, node: Node, name: str) -> Permutation:
         """What a node that takes any layout gets: batches first if it tells axes apart."""
-        layer, perm = node.layer, self._perms[name]
+        layer, perm = node.layer, self._perms[self._whole(node, name)]
         if isinstance(layer, Layer) and not layer.takes(perm):
             return identity(len(perm))
         by_value = isinstance(layer, Op) or (layer.relayout(perm) is layer and not node.weights)
-        return perm if by_value else self._batch_first(name)
+        return perm if by_value or perm[0] == 0 else identity(len(perm))
+
+    def _whole(self, node: Node, name: str) -> str:
+        """The input whose layout a node keeps: not one that got axes for the sake of the others."""
+        grown = isinstance(self._model.by_name[name].layer, AddAxes)
+        others = node.inputs if grown else ()
+        whole = (x for x in others if not isinstance(self._model.by_name[x].layer, AddAxes))
+        return next(whole, name)
 
     def _batch_first(self, name: str) -> Permutation:
         perm = self._perms[name]
@@ -133,9 +142,11 @@ class _Placement:
             return self._batch_first(name)
         return (0, 1, *(axis for axis in perm if axis > 1))
 
-    def _beside(self, name: str, perm: Permutation) -> Permutation:
+    def _beside(self, node: Node, name: str, perm: Permutation) -> Permutation:
         """The layout of a further input: that of the first if it has the same axes."""
         rank = self._model.by_name[name].type.rank
+        if node.layer.layout == "spec":
+            return identity(rank)
         return perm if len(perm) == rank else self._perms[name]
 
     def _laid_out(self, name: str, reader: Node, want: Permutation) -> str:
@@ -147,7 +158,9 @@ class _Placement:
         if key in self._moved:
             return self._moved[key]
         step = Transpose(compose(inverse(self._perms[name]), want))
-        moved = Node(f"{reader.name}.transpose", step, (name,), source.type, reader.source)
+        label = f"{reader.name}.transpose"
+        label += f"_{len(self._moved)}" if label in self._perms else ""
+        moved = Node(label, step, (name,), source.type, reader.source)
         self._put(moved, want)
         self._moved[key] = moved.name
         return moved.name

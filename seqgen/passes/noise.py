@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from seqgen.ir.graph import Model, Node
+from seqgen.layers.applications import StochasticDepth
 from seqgen.layers.regularization import Dropout, _Dropout, _SpatialDropout
 
 
@@ -14,10 +15,12 @@ def _shared(node: Node, shape: tuple[int | None, ...]) -> tuple[int | None, ...]
 
 
 def place_noise(model: Model) -> Model:
-    """Say a dropout of whole channels, as Keras does, by the shape of its noise."""
+    """Say a dropout of whole channels or samples by the shape of its noise, as Keras does."""
 
     def placed(node: Node) -> list[Node] | None:
         layer, rank = node.layer, node.type.rank
+        if isinstance(layer, StochasticDepth):
+            layer = Dropout(layer.drop_path_rate, (None, *(1,) * (rank - 1)), name=layer.name)
         if isinstance(layer, _SpatialDropout):
             kept = (0, layer.channel_axis(rank))
             shape = tuple(None if axis in kept else 1 for axis in range(rank))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from seqgen.ir.graph import Model, Node, Order, Transpose, consumers
+from seqgen.ir.merging import AddAxes
 from seqgen.ir.types import compose, inverse
 from seqgen.passes.layout import identity
 
@@ -127,6 +128,10 @@ def reorder_columns(model: Model) -> Model:
         if not isinstance(step.layer, Transpose) or step.name in model.outputs:
             continue
         reshape = model.input_of(step)
+        if isinstance(reshape.layer, AddAxes) and reshape.layer.keeps_order(step.layer.perm):
+            dropped.append(step)
+            changed.append(replace(reshape, perm=step.layer.perm))
+            continue
         if reshape.kind != "Reshape" or len(readers[reshape.name]) > 1 or not reshape.type.static:
             continue
         if step.layer.perm[0] != 0:

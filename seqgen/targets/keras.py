@@ -1,11 +1,14 @@
 """Keras: the spec itself, so nothing is rewritten and every layer is spelled alike."""
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from seqgen.errors import SpecError
 from seqgen.ir.graph import Model, Node
 from seqgen.layers.base import LAYERS, Layer
+from seqgen.layers.merging import Concatenate
 from seqgen.layers.objects import (
     ACTIVATIONS,
     CONSTRAINTS,
@@ -15,14 +18,16 @@ from seqgen.layers.objects import (
     Named,
     to_snake_case,
 )
+from seqgen.layers.operations import Operation
 from seqgen.naming import class_name
 from seqgen.passes.dtype import spell_dtype
 from seqgen.passes.layout import LAYOUTS
 from seqgen.passes.names import name_inputs
 from seqgen.passes.spectral import freeze_wrapped
-from seqgen.render import Macros
+from seqgen.render import Macros, Source, literal
+from seqgen.targets.attention import frozen_heads
 from seqgen.targets.base import Target
-from seqgen.targets.keras_models import Parts
+from seqgen.targets.keras_models import Parts, Statement, is_operation
 
 MODULES = {
     "activations": ACTIVATIONS,
@@ -30,6 +35,8 @@ MODULES = {
     "regularizers": REGULARIZERS,
     "constraints": CONSTRAINTS,
 }
+# What is no public API may move: programs have such classes themselves.
+PRIVATE = "keras.src."
 # Keras takes a layer as an activation, and can save it with its arguments; a function with
 # arguments it can not.
 FUNCTION_LAYERS = {
@@ -76,6 +83,39 @@ def call_arguments(layer: Layer) -> tuple[list[Any], list[tuple[str, Any]]]:
     return [given.pop(name) for name in required], list(given.items())
 
 
+def operation_arguments(layer: Operation, reads: Sequence[str]) -> tuple[list[Any], list[Any]]:
+    """Arguments of an operation as a call gives them: by place, and those that need their name.
+
+    Args:
+        layer: The operation.
+        reads: The variables that it takes.
+    """
+    positional, named = call_arguments(layer)
+    left = [f"[{', '.join(reads)}]"] if layer.takes_list else list(reads)
+    numbers = (getattr(layer, name, None) for name in layer.tensors)
+    operands = [Source(left.pop(0)) if number is None else number for number in numbers]
+    return operands + positional, [(k, v) for k, v in named if k not in layer.tensors]
+
+
+def may_clash(model: Model) -> bool:
+    """Whether Keras may give an operation, whose name it counts, that of a layer or an input."""
+    counted = "|".join({n.layer.auto_name for n in model.layers if n.layer.is_operation})
+    names = (n.name.rpartition("/")[2] for n in model.nodes if not is_operation(n))
+    return bool(counted) and any(re.fullmatch(rf"({counted})(_\d+)?", name) for name in names)
+
+
+def counts_masks(model: Model, node: Node | None) -> bool:
+    """Whether Keras joins masks by an operation that it may call as a layer is called."""
+    if node is None or not isinstance(node.layer, Concatenate):
+        return False
+    # A graph does not know the masks that models within make.
+    scope = node.name.rpartition("/")[0]
+    masks = (source.mask for source in model.sources_of(node) if source.mask)
+    masked = any(mask.rpartition("/")[0] == scope for mask in masks)
+    beside = (n.name.rpartition("/")[2] for n in model.nodes if n.scope == node.scope)
+    return masked and any(re.fullmatch(r"concatenate(_\d+)?", name) for name in beside)
+
+
 def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
     """What the page of the program is given."""
     functions: dict[Named, str] = {}
@@ -92,6 +132,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         return None if masked and named.name == "softmax" else layer_for(named)
 
     imports: dict[str, str] = {}
+    written: dict[str, None] = {}
 
     def class_of(layer: Layer) -> str:
         """Name of the layer's class; one of another package is imported by the program."""
@@ -101,13 +142,39 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         module, _, name = layer.keras_path.partition(":")
         if module == "keras":
             return f"keras.{name}"
-        imports[name] = module
+        if module.startswith(PRIVATE):
+            written[name] = None
+        else:
+            imports[name] = module
         return name
+
+    clash = may_clash(model)
+
+    def operation(call: Statement) -> str:
+        """The text of a call of an operation."""
+        assert call.node is not None
+        own = macros.find(call.node.layer.family, call.node.kind)
+        text = (own or macros.find("any_layer", "operation"))(call.node, call.reads).strip()
+        if not clash:
+            return text
+        written["named"] = None
+        return f"named({text}, {literal(call.node.name.rpartition('/')[2])})"
+
+    def applied(call: Statement, text: str) -> str:
+        """The text of a call of a layer or model."""
+        if not counts_masks(model, call.node):
+            return Source(text)
+        written["with_masks_named"] = None
+        name = f"{call.node.name.rpartition('/')[2]}_masks"
+        return Source(f"with_masks_named({text}, {literal(name)})")
 
     parts = Parts(model)
     plain = model.sequential and not parts.functions
     return {
         "imports": imports,
+        "written": written,
+        "operation": operation,
+        "applied": applied,
         "class_of": class_of,
         "class_name": class_name(model.name),
         "main": parts.main,
@@ -137,6 +204,9 @@ KERAS = Target(
         "module_of": module_of,
         "snake_case": to_snake_case,
         "call_arguments": call_arguments,
+        "is_operation": is_operation,
+        "operation_arguments": operation_arguments,
     },
+    limits=(frozen_heads,),
     page=page,
 )

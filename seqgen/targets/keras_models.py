@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 
 from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Nested, Node
@@ -11,7 +12,22 @@ from seqgen.naming import identifier
 from seqgen.targets.modules import Step, Variables
 
 # What programs call by these names.
-RESERVED = ("keras", "layers", "build_model", "load_file", "load_weights")
+RESERVED = (
+    "keras",
+    "layers",
+    "build_model",
+    "load_file",
+    "load_weights",
+    "named",
+    "CustomScaleLayer",
+    "LayerScale",
+    "StochasticDepth",
+)
+
+
+def is_operation(item: object) -> bool:
+    """Whether an item is a node that calls a function of keras.ops."""
+    return isinstance(item, Node) and getattr(item.layer, "is_operation", False)
 
 
 @dataclass(frozen=True)
@@ -64,9 +80,16 @@ class Statement:
     node: Node | None = None
 
     @property
+    def _tensors(self) -> Iterator[str]:
+        """The tensors, those by name that the layer takes by name only."""
+        ports = self.node.layer.ports if self.node else ()
+        for read, port in zip_longest(self.reads, ports[: len(self.reads)]):
+            yield f"{port}={read}" if self.node and port in self.node.layer.keyword_ports else read
+
+    @property
     def taken(self) -> str:
         """What stands between the parentheses of the call."""
-        given = ", ".join(self.reads)
+        given = ", ".join(self._tensors)
         if self.node.layer.takes_list if self.node else len(self.reads) > 1:
             given = f"[{given}]"
         return ", ".join((given, *(f"{name}={value!r}" for name, value in self.arguments)))
@@ -148,7 +171,8 @@ class Parts:
 
     def _holders(self, scope: Scope) -> dict[str, str]:
         """The variables that hold what is called several times, by the first call."""
-        counts = Counter(self._first(item) for item in scope.items)
+        layers = (item for item in scope.items if not is_operation(item))
+        counts = Counter(map(self._first, layers))
         holders: dict[str, str] = {}
         for first, count in counts.items():
             if count > 1:
@@ -163,7 +187,7 @@ class Parts:
         defined: set[str] = set()
         for item, step in zip(scope.items, steps, strict=True):
             first, made = self._first(item), self._within(item)
-            if first.rpartition("/")[0] != "/".join(scope.path):
+            if first.rpartition("/")[0] != "/".join(scope.path) and not is_operation(item):
                 raise UnsupportedError(
                     f"'{first}' is used in another model within too: a program of Keras makes each "
                     "model by itself; call the model that has it"

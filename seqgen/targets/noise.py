@@ -3,8 +3,8 @@
 from seqgen.ir.graph import Node
 from seqgen.layers.within import within
 
-# Keras divides by 1 - rate.
-DIVIDED = ("GaussianDropout", "AlphaDropout")
+# Keras divides by 1 - rate; the argument that says it.
+DIVIDED = {"GaussianDropout": "rate", "AlphaDropout": "rate", "StochasticDepth": "drop_path_rate"}
 
 
 def drops_channels(node: Node) -> bool:
@@ -27,9 +27,10 @@ def whole_drop(node: Node) -> str | None:
 
 def endless_noise(node: Node) -> str | None:
     """Why a target that trains cannot say a rate."""
-    if node.kind not in DIVIDED or node.layer.rate < 1:
+    argument = DIVIDED.get(node.kind)
+    if argument is None or getattr(node.layer, argument) < 1:
         return None
     return (
-        "cannot say rate=1.0, by which Keras divides by zero in training; use a rate below 1, "
-        "or Dropout"
+        f"cannot say {argument}=1.0, by which Keras divides by zero in training; use a rate below "
+        "1, or Dropout"
     )

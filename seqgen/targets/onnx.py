@@ -9,15 +9,19 @@ from seqgen.ir.graph import Input, Model, Node, Pads
 from seqgen.naming import class_name
 from seqgen.passes.activations import split_activations
 from seqgen.passes.adaptive import place_windows
+from seqgen.passes.attention import lower_attention
 from seqgen.passes.casts import explicit_casts
 from seqgen.passes.cropping import explicit_cropping
 from seqgen.passes.layout import native_layout, spec_layout
 from seqgen.passes.masks import masks_of_inference
+from seqgen.passes.merging import explicit_axes, explicit_dots
 from seqgen.passes.names import check_names
 from seqgen.passes.noise import place_noise
+from seqgen.passes.operations import operations_as_layers
 from seqgen.passes.packed import keep_packed
 from seqgen.passes.padding import explicit_padding, pad_dilated
 from seqgen.passes.permute import plain_flatten, transpose_permutes
+from seqgen.passes.pooled_axes import keep_pooled_axes
 from seqgen.passes.recurrent import Style, lower_recurrent
 from seqgen.passes.separable import split_separable
 from seqgen.passes.spectral import unwrap_spectral
@@ -25,7 +29,15 @@ from seqgen.passes.transposes import remove_transposes
 from seqgen.passes.unchanged import say_unchanged
 from seqgen.passes.wrappers import time_of_inference
 from seqgen.render import Macros
-from seqgen.targets import normalization, recurrent, recurrent_rows, reshaping
+from seqgen.targets import (
+    attention,
+    merging,
+    normalization,
+    operations,
+    recurrent,
+    recurrent_rows,
+    reshaping,
+)
 from seqgen.targets.activations import onnx_activation
 from seqgen.targets.base import Row, Target
 from seqgen.targets.constants import CONSTANTS, STATISTICS, slopes_shape
@@ -146,16 +158,21 @@ ONNX = Target(
     files={"model.py.j2": "onnx_model.py"},
     passes={
         name: (
+            explicit_axes,
             masks_of_inference,
+            lower_attention,
             partial(lower_recurrent, style=STYLE),
             keep_packed,
             unwrap_spectral,
             split_separable,
+            operations_as_layers,
             split_activations,
             place_noise,
             say_unchanged,
+            keep_pooled_axes,
             plain_flatten,
             explicit_casts,
+            explicit_dots,
             explicit_padding,
             pad_dilated,
             explicit_cropping,
@@ -170,14 +187,17 @@ ONNX = Target(
         "Dense": {"kernel": Row("kernel", axes=("in", "out")), "bias": Row("bias", axes=("out",))},
         "EinsumDense": {"kernel": Row("kernel"), "bias": Row("bias")},
         "Embedding": {"embeddings": Row("embeddings")},
+        "LayerScale": {"gamma": Row("gamma", None, operations.scale_shape, ("in",))},
         "PReLU": {"alpha": Row("alpha", None, slopes_shape, ("in",), follows_layout=True)},
         "Normalization": STATISTICS,
         **CONV,
         **DEPTHWISE,
         **normalization.ONNX_ROWS,
         **recurrent_rows.ONNX_ROWS,
+        **attention.ONNX_ROWS,
     },
     limits=(
+        attention.einsum_in_bfloat16,
         onnx_activation,
         normalization.cast_by_spectral,
         recurrent.unequal_in_half,
@@ -186,8 +206,11 @@ ONNX = Target(
     ),
     functions={
         **CONSTANTS,
+        **merging.FUNCTIONS,
         **normalization.FUNCTIONS,
         **recurrent.FUNCTIONS,
+        **attention.FUNCTIONS,
+        **operations.FUNCTIONS,
         **reshaping.FUNCTIONS,
         "ir_version": ir_version,
         "keywords": keywords,

@@ -1,15 +1,24 @@
 """Layers that passes replace by others, for every target that has no word of its own for them."""
 
-REWRITTEN = frozenset(
+from seqgen.layers import LAYERS
+from seqgen.layers.operations import Function
+
+FUNCTIONS = frozenset(name for name, layer in LAYERS.items() if issubclass(layer, Function))
+REWRITTEN = FUNCTIONS | frozenset(
     {
+        "AdditiveAttention",
+        "Attention",
         "Bidirectional",
         "ConvLSTM1D",
         "ConvLSTM2D",
         "ConvLSTM3D",
+        "Dot",
         "GRU",
         "GRUCell",
+        "GroupQueryAttention",
         "LSTM",
         "LSTMCell",
+        "MultiHeadAttention",
         "Permute",
         "RNN",
         "SeparableConv1D",
@@ -21,6 +30,10 @@ REWRITTEN = frozenset(
         "SimpleRNNCell",
         "SpectralNormalization",
         "StackedRNNCells",
+        "StochasticDepth",
         "TimeDistributed",
+        "ops.concatenate",
+        "ops.reshape",
+        "ops.transpose",
     }
 )
