@@ -146,7 +146,7 @@ class Chain(Whole):
         (x,) = xs
         self.refresh()
         if self._x is not None:
-            self.check_fits(x, self._x)
+            self.check_fits(x, self._x, self._entry)
         types = self._run(x, f"{path}/", pending)
         if self._x is None:
             self._x, self._types = x, types
@@ -193,22 +193,21 @@ class Chain(Whole):
         return self._entry
 
     @property
-    def types(self) -> list[TensorType]:
-        """The types of the outputs of all layers, as far as they are known."""
-        self.refresh()
-        return list(self._types)
+    def result_types(self) -> Types:
+        self.require_built("outputs")
+        return (self._types[-1],)
 
     def own_calls(self) -> list[Call]:
         self.require_built("tensors")
-        # What is there already stays what it is, as long as the layers below do.
-        pairs = zip(self._calls, self._layers, strict=False)
-        kept = [call for call, layer in pairs if call.item is layer]
-        kept = kept if kept and kept[0].inputs == (self.entry.tensor,) else []
-        last = kept[-1].outputs[0] if kept else self.entry.tensor
-        for layer, y in list(zip(self._layers, self._types, strict=True))[len(kept) :]:
-            made = Call(layer, (last,))
-            made.give((y,))
+        # What is there already stays what it is, as long as all below it does.
+        known, calls, last = iter(self._calls), [], self.entry.tensor
+        for layer, y in zip(self._layers, self._types, strict=True):
+            made = next(known, None)
+            same = made is not None and made.item is layer and made.inputs == (last,)
+            if made is None or not same or made.outputs[0].type != y:
+                made, known = Call(layer, (last,)), iter(())
+                made.give((y,))
             last = made.outputs[0]
-            kept.append(made)
-        self._calls = kept
-        return list(kept)
+            calls.append(made)
+        self._calls = calls
+        return list(calls)

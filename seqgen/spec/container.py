@@ -4,9 +4,9 @@ import weakref
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seqgen.errors import SpecError
+from seqgen.errors import Fault, SpecError
 from seqgen.ir.types import TensorType
-from seqgen.layers.arguments import near_miss, short
+from seqgen.layers.arguments import DTYPES, near_miss, short
 from seqgen.layers.base import Layer
 from seqgen.layers.state import CLOCK, HasVariables, Variable
 from seqgen.spec.flatten import flatten
@@ -109,6 +109,15 @@ class Container(HasVariables):
         """The outputs, each as the number of a step and of one of its tensors."""
         raise NotImplementedError
 
+    @property
+    def result_types(self) -> Types:
+        """The types of the outputs.
+
+        Raises:
+            SpecError: The model is not built.
+        """
+        raise NotImplementedError
+
     def own_calls(self) -> "list[Call]":
         """The layers and models within as calls on symbolic tensors, in the order of the steps."""
         raise NotImplementedError
@@ -140,17 +149,28 @@ class Container(HasVariables):
     def check_entered(self, xs: Types, count: int) -> None:
         """Raise a `SpecError` if the model takes another number of tensors."""
         if len(xs) != count:
-            raise SpecError(f"{self.label}: expected {count} input tensors, received {len(xs)}")
+            expected = "one input tensor" if count == 1 else f"{count} input tensors"
+            message = f"expected {expected}, received {len(xs)}"
+            raise SpecError(Fault(message, None, self.label))
 
-    def check_fits(self, x: TensorType, known: TensorType) -> None:
-        """Raise a `SpecError` if an input is not of the type that the model was built for."""
+    def check_fits(self, x: TensorType, known: TensorType, entry: "Input | None") -> None:
+        """Raise a `SpecError` if an input is not of the type that the model was built for.
+
+        Args:
+            x: The type of what comes.
+            known: The type of the input.
+            entry: The input if it was declared; without a dtype, it has that of the model around.
+        """
         pairs = zip(known.keras_shape, x.keras_shape, strict=False)
         fits = known.rank == x.rank and all(a == b or a is None or b is None for a, b in pairs)
-        if not fits or known.dtype != x.dtype:
-            raise SpecError(
-                f"{self.label}: expected an input {known.keras_shape} of {known.dtype}, for which "
-                f"it was built; received {x.keras_shape} of {x.dtype}"
+        is_open = entry is not None and entry.dtype is None and self.dtype is None
+        same = known.dtype == x.dtype or (is_open and {known.dtype, x.dtype} <= set(DTYPES))
+        if not fits or not same:
+            message = (
+                f"expected an input {known.keras_shape} of {known.dtype}, for which it was built; "
+                f"received {x.keras_shape} of {x.dtype}"
             )
+            raise SpecError(Fault(message, None, self.label))
 
     @property
     def trainable(self) -> bool:

@@ -7,6 +7,7 @@ from seqgen.errors import Fault, SpecError
 from seqgen.ir.build import input_type
 from seqgen.layers.arguments import DTYPES, POSITIVE, choice, open_sizes, optional, short
 from seqgen.spec.names import name_fault
+from seqgen.spec.operators import Operators
 from seqgen.spec.tensors import Tensor
 
 INPUT_NAME = "input_layer"
@@ -17,7 +18,7 @@ BATCH_SIZE = optional(POSITIVE)
 MOST_AXES = 8
 
 
-class Input:
+class Input(Operators):
     """The input of a model, in the place of `keras.Input`.
 
     Args:

@@ -8,8 +8,8 @@ from typing import Any
 from seqgen.errors import SeqgenError, SpecError
 from seqgen.spec.located import LARGEST_FILE, Faults, Located, locate
 from seqgen.spec.reader import Reader
-from seqgen.spec.sequential import Sequential
 from seqgen.spec.text import to_json, to_toml, to_yaml
+from seqgen.spec.whole import Whole
 
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 WRITERS = {"yaml": to_yaml, "json": to_json, "toml": to_toml}
@@ -63,21 +63,19 @@ def _is_text(source: str) -> bool:
     return "\n" in source or source.lstrip().startswith("{") or not source.strip()
 
 
-def load(
-    source: str | os.PathLike[str] | Mapping[str, Any], format: str | None = None
-) -> Sequential:
+def load(source: str | os.PathLike[str] | Mapping[str, Any], format: str | None = None) -> Whole:
     """The model of a spec.
 
     Args:
         source: The path of a YAML, JSON or TOML file, such a text itself, or plain values; or the
-            path of a `.keras`, `.h5` or `.hdf5` file, which is imported with its weights.
+            path of a `.keras`, `.h5`, `.hdf5` or `.onnx` file, which is imported with its weights.
         format: `yaml`, `json` or `toml`; by the suffix of a path, or by the look of a text, if it
             is not given.
 
     Raises:
         SpecError: With every fault of the spec, each with its place.
         MismatchError: The weights that the spec names do not fit it.
-        UnsupportedError: A part of a file of Keras cannot be imported.
+        UnsupportedError: A part of a file of Keras, or of ONNX, cannot be imported.
     """
     if format not in (None, *WRITERS):
         raise SpecError(f"expected one of {', '.join(WRITERS)} as format, received {format!r}")
@@ -91,11 +89,15 @@ def load(
         from seqgen.importers.keras import from_keras
 
         return from_keras(path)
+    if path.suffix == ".onnx":
+        from seqgen.importers.onnx import from_onnx
+
+        return from_onnx(path)
     form = format or format_of(path)
     return from_text(_read(path), form, str(path), path.parent)
 
 
-def from_text(text: str, form: str, file: str | None = None, folder: Path = Path()) -> Sequential:
+def from_text(text: str, form: str, file: str | None = None, folder: Path = Path()) -> Whole:
     """The model of a spec's text.
 
     Args:
@@ -108,25 +110,25 @@ def from_text(text: str, form: str, file: str | None = None, folder: Path = Path
     return _model(_parse(text, form, faults), faults, folder)
 
 
-def from_plain(spec: Any) -> Sequential:
+def from_plain(spec: Any) -> Whole:
     """The model of a spec in plain values."""
     faults = Faults(None)
     return _model(locate(spec, faults), faults, Path())
 
 
-def _model(root: Located | None, faults: Faults, folder: Path) -> Sequential:
+def _model(root: Located | None, faults: Faults, folder: Path) -> Whole:
     model, weights = Reader(faults).read(root)
     faults.check()
     assert model is not None
-    if weights is not None:
+    for part, path in weights:
         from seqgen.importers.hdf5 import open_weights
 
-        model.set_store(open_weights(folder / weights, model))
+        part.set_store(open_weights(folder / path, part))
     return model
 
 
 def save(
-    model: Sequential,
+    model: Whole,
     path: str | os.PathLike[str],
     weights: str | os.PathLike[str] | None = None,
 ) -> None:
@@ -139,9 +141,9 @@ def save(
     write, spec = WRITERS[format_of(path)], model.to_dict()
     if weights is not None:
         model.save_weights(weights)
-        layers = spec.pop("layers")
         named = os.path.relpath(weights, path.parent)
-        spec |= {"weights": Path(named).as_posix(), "layers": layers}
+        last = {key: spec.pop(key) for key in ("layers", "graph", "outputs") if key in spec}
+        spec |= {"weights": Path(named).as_posix(), **last}
     try:
         path.write_text(write(spec), encoding="utf-8")
     except OSError as error:

@@ -138,8 +138,9 @@ class _Graph:
         self._made = Builder(model.name, dtype)
         self._copies = {id(leaf.layer): _copy(leaf, dtype) for leaf in leaves}
         self._places = {id(leaf.layer): leaf.path for leaf in leaves}
-        # The paths of what was called so far, by the layer or model.
-        self._calls: dict[int, list[str]] = {}
+        # The first path of what was called so far, by the layer or model, and all paths.
+        self._first: dict[int, str] = {}
+        self._paths: set[str] = set()
         self._taken = {leaf.path for leaf in leaves} | {entry.name for entry in model.entries}
         self._model = model
 
@@ -162,7 +163,7 @@ class _Graph:
 
     def _step(self, reading: "Reading", read: tuple[str, ...], prefix: str) -> tuple[str, ...]:
         item, name = reading.item, self._name(reading, prefix)
-        first = self._calls[id(item)][0]
+        first = self._first[id(item)]
         same_as = "" if first == name else first
         if isinstance(item, Layer):
             copy, path = self._copies[id(item)], self._places[id(item)]
@@ -182,13 +183,13 @@ class _Graph:
     def _name(self, reading: "Reading", prefix: str) -> str:
         """What a call is called: its first one as the layer or model, others with a number."""
         item = reading.item
-        calls = self._calls.setdefault(id(item), [])
-        own = f"{prefix}{(calls and reading.name) or item.name}"
+        again = id(item) in self._first
+        own = f"{prefix}{(again and reading.name) or item.name}"
         name, number = own, 1
-        known = {path for paths in self._calls.values() for path in paths}
-        while name in known or (calls and name in self._taken):
+        while name in self._paths or (again and name in self._taken):
             name, number = f"{own}_{number}", number + 1
-        calls.append(name)
+        self._first.setdefault(id(item), name)
+        self._paths.add(name)
         return name
 
 

@@ -127,6 +127,9 @@ class Model(Whole):
         self._entries = [tensor.entry or _stand_in(tensor) for tensor in taken]
         self._readings, self._results = _numbered(walk.calls, taken, given)
         layers = [item for item in walk.items if not isinstance(item, Input)]
+        if not layers:
+            message = "expected at least one layer between inputs and outputs"
+            raise SpecError(Fault(message, "outputs", "Model"))
         self._order: list[Any] = [
             item for item in walk.items if not isinstance(item, Input) or item in self._entries
         ]
@@ -144,6 +147,11 @@ class Model(Whole):
     @property
     def layers(self) -> list[Any]:
         """The inputs and the layers, in Keras's order."""
+        return [item for item in self._order if not getattr(item, "is_operation", False)]
+
+    @property
+    def operations(self) -> list[Any]:
+        """The inputs, layers and operations, in Keras's order."""
         return list(self._order)
 
     def __repr__(self) -> str:
@@ -165,6 +173,23 @@ class Model(Whole):
         twice = [name for name in names if names.count(name) > 1]
         if twice:
             raise SpecError(Fault(f"two inputs have the name '{twice[0]}'", "inputs", "Model"))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Shapes of the outputs for shapes of the inputs, with the batch; lists where several."""
+        several = len(self._entries) > 1
+        shapes = list(input_shape) if several else [input_shape]
+        if len(shapes) != len(self._entries):
+            message = f"expected {len(self._entries)} shapes, received {len(shapes)}"
+            raise SpecError(Fault(message, "input_shape", self.label))
+        entries = {
+            entry.name: {"shape": sizes, "batch_size": batch_size, "dtype": entry.dtype}
+            for entry, (batch_size, *sizes) in zip(self._entries, shapes, strict=True)
+        }
+        spec = self.to_dict()
+        if several:
+            return Model.from_dict({**spec, "inputs": entries}).output_shape
+        ((name, entry),) = entries.items()
+        return Model.from_dict({**spec, "input": {**entry, "name": name}}).output_shape
 
     @property
     def built(self) -> bool:
@@ -191,17 +216,6 @@ class Model(Whole):
     def results(self) -> tuple[tuple[int, int], ...]:
         return self._results
 
-    @property
-    def types(self) -> list[TensorType]:
-        """The type of what each of the `layers` gives, the first of several."""
-        self.refresh()
-        found: dict[int, TensorType] = {}
-        for reading, types in zip(self._readings, self._types[1:], strict=True):
-            found.setdefault(id(reading.item), types[0])
-        for entry, x in zip(self._entries, self._types[0], strict=True):
-            found[id(entry)] = x
-        return [found[id(layer)] for layer in self._order]
-
     def _grow(self) -> None:
         """Find the types of all tensors."""
         pending: list[Pending] = []
@@ -219,18 +233,26 @@ class Model(Whole):
                 raise Misfit(error, index) from None
         return types
 
+    @property
+    def result_types(self) -> Types:
+        self.refresh()
+        return tuple(self._types[number][output] for number, output in self._results)
+
     def enter(self, xs: Types, path: str, pending: list[Pending]) -> Types:
         self.check_entered(xs, len(self._entries))
         self.refresh()
-        for x, known in zip(xs, self._types[0], strict=True):
-            self.check_fits(x, known)
+        for x, known, entry in zip(xs, self._types[0], self._entries, strict=True):
+            self.check_fits(x, known, entry)
         types = self._run(xs, f"{path}/", pending)
         return tuple(types[number][output] for number, output in self._results)
 
     def refresh(self) -> None:
         if self._stale:
             self._stale = False
+            known = self._types
             self._grow()
+            # The calls that made the outputs were made for other types.
+            self._calls = self._calls if self._types == known else []
 
     def require_built(self, what: str) -> None:
         self.refresh()

@@ -12,6 +12,7 @@ from seqgen.layers.base import Layer
 from seqgen.spec.container import Item
 from seqgen.spec.entry import INPUT_NAME, Input
 from seqgen.spec.flatten import flatten, graph_of
+from seqgen.spec.graph_names import CALL, WITH, apart, kind_of
 from seqgen.spec.graph_reader import GraphReader
 from seqgen.spec.located import Faults, Located
 from seqgen.spec.names import LONGEST_NAME, name_fault
@@ -20,10 +21,10 @@ from seqgen.spec.steps import Misfit
 from seqgen.spec.whole import Whole
 from seqgen.spec.writer import VERSION, first_argument
 
-COMMON_KEYS = ("name", "input", "dtype", "trainable")
+COMMON_KEYS = ("name", "input", "dtype", "trainable", "weights")
 MODEL_KEYS = (*COMMON_KEYS, "layers")
 GRAPH_KEYS = (*COMMON_KEYS, "inputs", "graph", "outputs")
-FILE_KEYS = ("seqgen", "weights", "$schema")
+FILE_KEYS = ("seqgen", "$schema")
 INPUT_KEYS = ("shape", "batch_size", "dtype", "name")
 
 
@@ -46,27 +47,25 @@ class Reader:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self.places: dict[int, tuple[str, Located]] = {}
+        self._weights: list[tuple[Whole, Located]] = []
 
-    def read(self, root: Located | None) -> tuple[Whole | None, str | None]:
-        """The model, None if there are faults, and the path of its weights."""
+    def read(self, root: Located | None) -> tuple[Whole | None, list[tuple[Whole, str]]]:
+        """The model, None if there are faults, and the paths of weights with whose they are."""
         if root is None or root.value is None:
             self._faults.add("it is empty; expected a spec with the keys seqgen, input and layers")
-            return None, None
+            return None, []
         if not isinstance(root.value, dict):
             message = f"expected a spec with keys such as layers, received {short(root.value)}"
             self._faults.add(message, root.line)
-            return None, None
+            return None, []
         keys = GRAPH_KEYS if "graph" in root.value else MODEL_KEYS
         self.check_keys(root, (*keys, *FILE_KEYS), None)
         self._check_version(root)
         model = self._model(root, "", None)
-        weights = root.value.get("weights")
-        if weights is not None and not (isinstance(weights.value, str) and weights.value):
-            message = f"expected the path of a weights file, received {short(weights.plain)}"
-            self._faults.add(Fault(message, "weights"), weights.line)
         if model is not None and not self._faults:
+            self._check_weights(model)
             self._check_whole(model)
-        return model, weights.value if weights is not None else None
+        return model, [(part, path.value) for part, path in self._weights]
 
     def check_keys(self, item: Located, known: tuple[str, ...], layer: str | None) -> None:
         """Note the keys of an item that are not known."""
@@ -90,8 +89,32 @@ class Reader:
     def _model(self, item: Located, prefix: str, label: str | None) -> Whole | None:
         """A model, a stack of layers or a graph; None if there are faults in it."""
         if "graph" in item.value:
-            return GraphReader(self, self._faults, item, prefix, label).read()
-        return self._stack(item, prefix, label)
+            model: Whole | None = GraphReader(self, self._faults, item, prefix, label).read()
+        else:
+            model = self._stack(item, prefix, label)
+        weights = item.value.get("weights")
+        if weights is not None and not (isinstance(weights.value, str) and weights.value):
+            message = f"expected the path of a weights file, received {short(weights.plain)}"
+            self._faults.add(Fault(message, "weights", label), weights.line)
+        elif weights is not None and model is not None:
+            self._weights.append((model, weights))
+        if model is not None and label is not None and not model.trainable:
+            # Being made frozen counts for the outermost model only; a spec says what is.
+            model.trainable = False
+        return model
+
+    def _check_weights(self, model: Whole) -> None:
+        """Note weights of models within that have no variables of their own."""
+        for part, path in self._weights:
+            message = None
+            if not model.contains(part):
+                message = (
+                    "a model inside a layer has no weights of its own; give those of the whole"
+                )
+            elif sum(other.contains(part) for other, _ in self._weights) > 1:
+                message = "the model around it has weights already, which are those of this one too"
+            if message:
+                self._faults.add(Fault(message, "weights", part.label), path.line)
 
     def _stack(self, item: Located, prefix: str, label: str | None) -> Sequential | None:
         """A stack with all its layers; None if there are faults in it.
@@ -101,7 +124,6 @@ class Reader:
             prefix: Of the places of its layers.
             label: How errors name it; None for the outermost.
         """
-        clean = not self._faults
         name = self.name(item, label or "the model")
         dtype = self.value(item, "dtype", DTYPE, label)
         trainable = self.value(item, "trainable", BOOLEAN, label)
@@ -111,8 +133,6 @@ class Reader:
         known = layers[: layers.index(None)] if None in layers else layers
         if not known or (item.value.get("input") is not None and entry is None):
             return None
-        if not clean or self._faults:
-            name = None
         try:
             return Sequential(
                 [entry, *known] if entry else known,
@@ -137,25 +157,25 @@ class Reader:
             # Names that are wrong were noted before.
             return
         for fault in error.faults:
-            argument = self._argument_line(item, fault.argument) if where else None
+            argument = self.argument_line(item, fault.argument) if where else None
             self._faults.add(replace(fault, layer=where or fault.layer), argument or line)
 
-    def misfit_of(self, error: SpecError, item: Item, label: str, line: int | None) -> None:
+    def misfit_of(self, error: SpecError, item: Item, label: str, part: Located) -> None:
         """Note that an item of a graph does not fit what it is called on."""
         if isinstance(error, Misfit) and not isinstance(item, Layer):
-            layers = [reading.item for reading in item.steps]
-            self.misfit(error, layers, "")
+            self.misfit(error, [reading.item for reading in item.steps], "")
             return
-        where = self.places.get(id(item), (label, Located(None, line)))[1]
         for fault in error.faults:
-            self._faults.add(
-                replace(fault, layer=label), self._argument_line(where, fault.argument)
-            )
+            line = self.argument_line(part, fault.argument)
+            self._faults.add(replace(fault, layer=label), line)
 
-    def _argument_line(self, item: Located, argument: str | None) -> int | None:
-        (arguments,) = item.value.values() if isinstance(item.value, dict) else (item,)
-        if isinstance(arguments.value, dict) and argument in arguments.value:
-            return arguments.value[argument].line
+    def argument_line(self, item: Located, argument: str | None) -> int | None:
+        """The line of an argument of an item, or of a call of it; else that of the item."""
+        arguments, edges = apart(item)
+        (given,) = arguments.value.values() if isinstance(arguments.value, dict) else (item,)
+        for said in (edges, given.value, edges.get(WITH, item).value):
+            if isinstance(said, dict) and argument in said:
+                return said[argument].line
         return item.line
 
     def _check_whole(self, model: Whole) -> None:
@@ -164,7 +184,8 @@ class Reader:
         own = {leaf.layer.dtype for leaf in flatten(model)} - {None}
         entries = [entry for entry in (model.entries if model.built else ()) if entry.dtype]
         same = all(entry.dtype in (None, model.dtype or "float32") for entry in entries)
-        if model.built and not (plain and same and own <= {model.dtype}):
+        flat = isinstance(model, Sequential) or all(isinstance(i, Layer) for i in model.items)
+        if model.built and not (plain and same and flat and own <= {model.dtype}):
             try:
                 graph_of(model)
             except SpecError as error:
@@ -215,12 +236,13 @@ class Reader:
             message = f"expected a shape, or keys such as shape, received {short(given.plain)}"
             self._faults.add(Fault(message, None, where), given.line)
             return None
-        self.check_keys(given, INPUT_KEYS, where)
+        keys = tuple(k for k in INPUT_KEYS if name is None or k != "name")
+        self.check_keys(given, keys, where)
         if given.value.get("shape", Located(None)).value is None:
             message = "expected the sizes without the batch, null for an open one; it is missing"
             self._faults.add(Fault(message, "shape", where), given.line)
             return None
-        arguments = {key: v.plain for key, v in given.value.items() if key in INPUT_KEYS}
+        arguments = {key: v.plain for key, v in given.value.items() if key in keys}
         try:
             return Input(**arguments, **({} if name is None else {"name": name}))
         except SpecError as error:
@@ -243,11 +265,25 @@ class Reader:
         for index, part in enumerate(given.value):
             if self._faults.full:
                 break
-            layer = self.layer(part, f"{prefix}layers[{index}]")
+            layer = self._stacked(part, f"{prefix}layers[{index}]")
             if layer is not None:
                 self.places[id(layer)] = (f"{prefix}layers[{index}]", part)
             made.append(layer)
         return made
+
+    def _stacked(self, part: Located, where: str) -> "Item | None":
+        """A layer of a stack, which reads the one before and nothing else."""
+        bare, edges = apart(part)
+        said = CALL if kind_of(part) == CALL else next(iter(edges), None)
+        if said is not None:
+            message = "a layer of a stack reads the one before; write graph: instead of layers:"
+            self._faults.add(Fault(message, said, where), self.argument_line(part, said))
+        layer = None if said == CALL else self.layer(bare, where)
+        if isinstance(layer, Layer) and layer.is_operation:
+            message = "only a graph holds operations; write graph: instead of layers:"
+            self._faults.add(Fault(message, None, f"{where} {layer.label}"), part.line)
+            return None
+        return layer
 
     def layer(self, item: Located, where: str) -> "Item | None":
         """A layer: its name, or `{name: arguments}`."""
@@ -260,7 +296,7 @@ class Reader:
             return None
         if name in ("Sequential", "Model"):
             return self._nested(str(name), arguments, where)
-        kind = find_layer(name) if name.isidentifier() else None
+        kind = find_layer(name) if name.replace(".", "_").isidentifier() else None
         if kind is None:
             message = f"there is no such layer{_near_layer(name)}"
             self._faults.add(Fault(message, None, f"{where} {short(name)}"), item.line)
@@ -293,7 +329,7 @@ class Reader:
         return self._model(arguments, f"{where}.", label)
 
     def _read_layer(self, kind: type[Layer], arguments: Located, where: str) -> Layer | None:
-        label = f"{where} {kind.__name__}"
+        label = f"{where} {kind.kind}"
         if not isinstance(arguments.value, dict):
             first = first_argument(kind)
             if arguments.value is not None and first is None:
@@ -348,7 +384,7 @@ class Reader:
             if seen[layer.name] and not layer._auto:
                 where, item = self.places[id(layer)]
                 message = "the name is taken; all layers of a model need unique names"
-                line = self._argument_line(item, "name")
+                line = self.argument_line(item, "name")
                 self._faults.add(Fault(message, "name", f"{where} {layer.label}"), line)
             seen[layer.name] += 1
 

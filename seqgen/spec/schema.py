@@ -1,14 +1,18 @@
 """The JSON Schema of specs, made from what the layers declare: editors complete and check by it."""
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from seqgen.layers import all_layers
-from seqgen.layers.arguments import BOOLEAN, DTYPE, JsonSchema
+from seqgen.layers.arguments import BOOLEAN, DTYPE, JsonSchema, Kind
 from seqgen.layers.base import Layer
 from seqgen.spec.entry import BATCH_SIZE, MOST_AXES, SHAPE
 from seqgen.spec.entry import DTYPE as INPUT_DTYPE
+from seqgen.spec.graph_names import CALL, FROM, WITH
 from seqgen.spec.names import LONGEST_NAME
+from seqgen.spec.tensors import TRAINING
 from seqgen.spec.writer import VERSION, first_argument
 
 NAME: JsonSchema = {
@@ -18,6 +22,10 @@ NAME: JsonSchema = {
     "pattern": r"^[^/\u0000-\u001f\u007f]+$",
 }
 NULL: JsonSchema = {"type": "null"}
+NOTHING: Mapping[str, Kind] = MappingProxyType({})
+# What can be read in a graph: the name of an input or of a layer.
+READ: JsonSchema = {"type": "string", "minLength": 1}
+SEVERAL_READ: JsonSchema = {"type": "array", "minItems": 1, "items": READ}
 
 
 def _object(properties: JsonSchema, required: list[str]) -> JsonSchema:
@@ -44,15 +52,38 @@ def _layer(kind: type[Layer]) -> JsonSchema:
     return {"description": summary, "anyOf": forms}
 
 
-def _input() -> JsonSchema:
+def _edges(ports: tuple[str, ...] = (), arguments: Mapping[str, Kind] = NOTHING) -> JsonSchema:
+    """What an item of a graph says besides the arguments of its layer."""
+    reads = [READ, SEVERAL_READ]
+    if ports:
+        reads.append({**_object(dict.fromkeys(ports, READ), []), "minProperties": 1})
+    known = {"training": TRAINING, **arguments}
+    given = _object({name: of.schema(0) for name, of in known.items()}, [])
+    return {FROM: {"anyOf": reads}, WITH: given}
+
+
+def _node(kind: type[Layer], layer: JsonSchema) -> JsonSchema:
+    """What stands behind the name of a layer in a graph: also what it reads.
+
+    Args:
+        kind: The layer.
+        layer: Its definition, to which this one refers.
+    """
+    place = f"#/$defs/{kind.kind}/anyOf"
+    alone, *short = range(len(layer["anyOf"]))
+    arguments = layer["anyOf"][alone]["properties"]
+    properties = {name: {"$ref": f"{place}/{alone}/properties/{name}"} for name in arguments}
+    # Of an operation, numbers may stand for some of the tensors.
+    ports = getattr(kind, "tensors", ()) if kind.is_operation else kind.ports
+    properties |= _edges(ports, kind.call_arguments)
+    forms = [_object(properties, _required(kind)), *({"$ref": f"{place}/{i}"} for i in short)]
+    return {"description": layer["description"], "anyOf": forms}
+
+
+def _input(named: bool) -> JsonSchema:
     shape = {**SHAPE.schema(0), "maxItems": MOST_AXES}
-    keys = {
-        "shape": shape,
-        "batch_size": BATCH_SIZE.schema(0),
-        "dtype": INPUT_DTYPE.schema(0),
-        "name": NAME,
-    }
-    return {"anyOf": [_object(keys, ["shape"]), shape]}
+    keys = {"shape": shape, "batch_size": BATCH_SIZE.schema(0), "dtype": INPUT_DTYPE.schema(0)}
+    return {"anyOf": [_object({**keys, **({"name": NAME} if named else {})}, ["shape"]), shape]}
 
 
 def _model_keys() -> JsonSchema:
@@ -61,36 +92,74 @@ def _model_keys() -> JsonSchema:
         "input": {"$ref": "#/$defs/input"},
         "dtype": DTYPE.schema(0),
         "trainable": BOOLEAN.schema(0),
-        "layers": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/layer"}},
+        "weights": {"type": "string", "minLength": 1},
     }
 
 
-def _any_layer(kinds: dict[str, type[Layer]]) -> JsonSchema:
-    bare = [name for name, kind in kinds.items() if not _required(kind)]
-    by_name = {name: {"$ref": f"#/$defs/{name}"} for name in [*kinds, "Sequential"]}
+def _stack(more: JsonSchema, required: list[str]) -> JsonSchema:
+    """A model as a stack of layers, with more keys."""
+    return _object({**_model_keys(), "layers": _items("layer"), **more}, [*required, "layers"])
+
+
+def _graph(more: JsonSchema, required: list[str]) -> JsonSchema:
+    """A model as a graph, with more keys: with one input, or several by name."""
+    inputs = {"type": "object", "minProperties": 1, "propertyNames": NAME}
+    inputs["additionalProperties"] = {"$ref": "#/$defs/named_input"}
+    outputs = {"anyOf": [READ, SEVERAL_READ]}
+    keys = {**_model_keys(), "inputs": inputs, "graph": _items("node"), "outputs": outputs, **more}
+    one_or_several = {"oneOf": [{"required": ["input"]}, {"required": ["inputs"]}]}
+    return {**_object(keys, [*required, "graph"]), **one_or_several}
+
+
+def _items(definition: str) -> JsonSchema:
+    return {"type": "array", "minItems": 1, "items": {"$ref": f"#/$defs/{definition}"}}
+
+
+def _any_of(bare: list[str], by_name: JsonSchema) -> JsonSchema:
+    """A name alone, or one of those with what stands behind it."""
     one = {**_object(by_name, []), "minProperties": 1, "maxProperties": 1}
     return {"anyOf": [{"enum": bare}, one]}
+
+
+def _call() -> JsonSchema:
+    """Another call of a layer."""
+    return {"anyOf": [_object({"layer": NAME, "name": NAME, **_edges()}, ["layer"]), NAME]}
+
+
+def _within(edges: JsonSchema) -> JsonSchema:
+    """The models within a stack, or within a graph, where they say what they read."""
+    return {
+        "Sequential": {"anyOf": [_stack(edges, []), _items("layer")]},
+        "Model": _graph(edges, []),
+    }
 
 
 def json_schema() -> JsonSchema:
     """The JSON Schema (draft 2020-12) of a spec, with a definition for each layer."""
     kinds = dict(sorted(all_layers().items()))
-    nested = _object(_model_keys(), ["layers"])
+    layers = {name: _layer(kind) for name, kind in kinds.items()}
+    nodes = {name: _node(kind, layers[name]) for name, kind in kinds.items()}
+    bare = [name for name, kind in kinds.items() if not _required(kind)]
+    # Only graphs hold operations.
+    own = [name for name, kind in kinds.items() if not kind.is_operation]
+    stacked = {name: {"$ref": f"#/$defs/{name}"} for name in [*own, "Sequential", "Model"]}
     definitions: dict[str, Any] = {
-        "layer": _any_layer(kinds),
-        "input": _input(),
-        **{name: _layer(kind) for name, kind in kinds.items()},
-        "Sequential": {"anyOf": [nested, _model_keys()["layers"]]},
+        "layer": _any_of([name for name in bare if name in own], stacked),
+        "node": _any_of(bare, {**nodes, **_within(_edges()), CALL: _call()}),
+        "input": _input(named=True),
+        "named_input": _input(named=False),
+        **layers,
+        **_within({}),
     }
     top: JsonSchema = {
         "$schema": {"type": "string"},
         "seqgen": {"const": VERSION},
-        **_model_keys(),
-        "weights": {"type": "string", "minLength": 1},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A Sequential spec of seqgen",
-        **_object(top, ["seqgen", "layers"]),
+        "title": "A spec of seqgen: a stack of layers, or a graph of them",
+        "if": {"required": ["graph"]},
+        "then": _graph(top, ["seqgen"]),
+        "else": _stack(top, ["seqgen"]),
         "$defs": definitions,
     }

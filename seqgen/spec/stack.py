@@ -110,6 +110,9 @@ class Stack(Chain):
             raise SpecError(f"{self.label}: expected a layer, received its class; write {name}()")
         if not isinstance(layer, (Layer, Container)):
             raise SpecError(f"{self.label}: expected a layer, received {short(layer)}")
+        if isinstance(layer, Layer) and layer.is_operation:
+            message = "is an operation, which only a graph holds: make a Model of its result"
+            raise SpecError(f"{self.label}: {layer.label} {message}")
         if self.names.get(layer.name or "") is layer:
             raise SpecError(f"{layer.label} is in the model already; layers are not shared")
         if isinstance(layer, Container) and layer.contains(self):

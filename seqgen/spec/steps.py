@@ -3,7 +3,7 @@
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from seqgen.errors import SpecError
+from seqgen.errors import Fault, SpecError
 from seqgen.ir.build import infer
 from seqgen.ir.types import TensorType
 from seqgen.layers.base import Layer, Weight
@@ -59,9 +59,12 @@ def run(
     for index in range(start, len(layers)):
         item = layers[index]
         try:
+            if isinstance(item, Layer) and item.takes_list:
+                raise item.fault("a stack gives one tensor, and it takes a list; make a Model")
             made = step(item, (x,), f"{prefix}{item.name}", pending)
             if len(made) > 1:
-                raise SpecError(f"{item.label}: expected one output in a stack, it has {len(made)}")
+                message = f"expected one output in a stack, it has {len(made)}"
+                raise SpecError(Fault(message, None, item.label))
         except SpecError as error:
             raise Misfit(error, index) from None
         (x,) = made

@@ -11,15 +11,24 @@ from rich.table import Column, Table
 
 from seqgen.errors import SpecError
 from seqgen.ir.types import TensorType
-from seqgen.layers.base import Layer
 from seqgen.layers.state import Variable
+from seqgen.spec.container import Container
+from seqgen.spec.entry import Input
+from seqgen.spec.functional import Model
+from seqgen.spec.tensors import Call, Tensor
 
 if TYPE_CHECKING:
-    from seqgen.spec.container import Container, Item
+    from seqgen.spec.container import Item
 
 HEADER = ("Layer (type)", "Output Shape", "Param #")
 POSITIONS = (0.45, 0.80, 1.0)
 LINE_LENGTH = 88
+# Of a graph that is no chain.
+CONNECTED = "Connected to"
+GRAPH_POSITIONS = (0.3, 0.56, 0.74, 1.0)
+GRAPH_LINE_LENGTH = 108
+# What Keras calls the classes that have other names here.
+KERAS_NAMES = {"Input": "InputLayer", "Model": "Functional"}
 BYTES = {"float64": 8, "int64": 8, "float16": 2, "bfloat16": 2}
 
 
@@ -43,34 +52,100 @@ def shape(y: TensorType) -> str:
     return f"({', '.join(map(number, y.keras_shape))})"
 
 
+class Calls:
+    """The calls of the layers of a model, those of each in the order in which they were made.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model: Container) -> None:
+        self._entries = {id(entry): entry.tensor.type for entry in model.entries}
+        self._own: dict[int, list[Call]] = {}
+        # The number of each call among all calls of its layer.
+        self._number: dict[int, int] = {}
+        for call in model.own_calls():
+            own, made = self._own.setdefault(id(call.item), []), call.item.calls
+            self._number[id(call)] = made.index(call) if call in made else len(made) + len(own)
+            own.append(call)
+        for calls in self._own.values():
+            calls.sort(key=lambda call: self._number[id(call)])
+
+    def shapes(self, item: "Item | Input") -> str:
+        """The shape that a layer gave last, or a list of those of several tensors."""
+        if isinstance(item, Input):
+            return shape(self._entries[id(item)])
+        shapes = [shape(tensor.type) for tensor in self._own[id(item)][-1].outputs]
+        return shapes[0] if len(shapes) == 1 else f"[{', '.join(shapes)}]"
+
+    def connections(self, item: "Item | Input") -> str:
+        """What a layer reads."""
+        read = [tensor for call in self._own.get(id(item), ()) for tensor in call.inputs]
+        return ", ".join(map(self._place, read)) or "-"
+
+    def _place(self, tensor: Tensor) -> str:
+        """What makes a tensor, in which call, and which of several it is."""
+        call = 0 if tensor.call is None else self._number[id(tensor.call)]
+        return f"{escape(tensor.name)}[{number(call)}][{number(tensor.index)}]"
+
+
+def _items(model: Container) -> "list[Item | Input]":
+    """What the table has a row for: of a graph, also the operations."""
+    return model.operations if isinstance(model, Model) else model.layers
+
+
+def _is_chain(model: Container) -> bool:
+    """Whether each layer reads just the one before, and none is called twice."""
+    items = {id(reading.item) for reading in model.steps}
+    in_line = all(
+        len(reading.reads) == 1 and reading.reads[0][0] == place
+        for place, reading in enumerate(model.steps)
+    )
+    return len(model.entries) == 1 and in_line and len(items) == len(model.steps)
+
+
 def _rows(
-    model: "Container", start: int, stop: int, expand: bool, show_trainable: bool, level: int = 0
+    model: Container,
+    items: "list[Item | Input]",
+    expand: bool,
+    options: tuple[bool, bool],
+    level: int = 0,
 ) -> Iterator[list[str]]:
-    """The cells of each layer, and of those within."""
+    """The cells of each layer, and of those within.
+
+    Args:
+        model: The model.
+        items: Those of its layers that are shown.
+        expand: Whether to show the layers of models within.
+        options: Whether to show what a layer is connected to, and whether it is trainable.
+        level: How many models there are around it.
+    """
+    calls, (connected, show_trainable) = Calls(model), options
     prefix = "   " * level + "└ " if level else ""
-    for layer, y in list(zip(model.layers, model.types, strict=True))[start:stop]:
-        kind = f"[color(33)]{type(layer).__name__}[/]"
-        row = [f"{escape(f'{prefix}{layer.name}')} ({kind})", shape(y)]
-        yield row + _counts(layer, show_trainable)
-        if expand and not isinstance(layer, Layer):
-            yield from _rows(layer, 0, len(layer.layers), expand, show_trainable, level + 1)
+    for item in items:
+        own = type(item).__name__
+        kind = f"[color(33)]{KERAS_NAMES.get(own, own)}[/]"
+        row = [f"{escape(f'{prefix}{item.name}')} ({kind})", calls.shapes(item)]
+        row.append(number("0" if isinstance(item, Input) else f"{item.count_params():,}"))
+        row += [calls.connections(item) if not level else "-"] if connected else []
+        yield row + ([_trainable(item)] if show_trainable else [])
+        if expand and isinstance(item, Container):
+            yield from _rows(item, item.layers, expand, options, level + 1)
 
 
-def _counts(layer: "Item", show_trainable: bool) -> list[str]:
-    cells = [number(f"{layer.count_params():,}")]
-    if not show_trainable:
-        return cells
-    if not layer.variables:
-        return [*cells, "[bold]-[/]"]
-    yes, no = "[bold][color(34)]Y[/][/]", "[bold][color(9)]N[/][/]"
-    return [*cells, yes if layer.trainable else no]
+def _trainable(item: "Item | Input") -> str:
+    if isinstance(item, Input) or not item.variables:
+        return "[bold]-[/]"
+    return "[bold][color(34)]Y[/][/]" if item.trainable else "[bold][color(9)]N[/][/]"
 
 
 def _columns(
-    line_length: int | None, positions: Sequence[float] | None, show_trainable: bool
+    line_length: int | None, positions: Sequence[float] | None, options: tuple[bool, bool]
 ) -> tuple[list[Column], int]:
-    header, length = list(HEADER), LINE_LENGTH
-    places = list(positions or POSITIONS)
+    connected, show_trainable = options
+    header = [*HEADER, CONNECTED] if connected else list(HEADER)
+    length = GRAPH_LINE_LENGTH if connected else LINE_LENGTH
+    places = list(positions or (GRAPH_POSITIONS if connected else POSITIONS))
     if show_trainable:
         length += 12
         header.append("Trainable")
@@ -83,22 +158,22 @@ def _columns(
         end += widths[-1]
     if min(widths) < 4:
         raise SpecError(f"a line of {length} characters is too short for a summary")
-    alignment = ("left", "left", "right", "center")
+    alignment = {"Param #": "right", "Trainable": "center"}
     columns = [
-        Column(name, justify=justify, width=width)  # type: ignore[arg-type]
-        for name, justify, width in zip(header, alignment, widths, strict=False)
+        Column(name, justify=alignment.get(name, "left"), width=width)  # type: ignore[arg-type]
+        for name, width in zip(header, widths, strict=False)
     ]
     return columns, length
 
 
-def _range(model: "Container", layer_range: Sequence[str] | None) -> tuple[int, int]:
+def _range(items: "list[Item | Input]", layer_range: Sequence[str] | None) -> tuple[int, int]:
     """Indices of the first layer to show and of the one behind the last."""
     if layer_range is None:
-        return 0, len(model.layers)
+        return 0, len(items)
     if len(layer_range) != 2 or not all(isinstance(name, str) for name in layer_range):
         raise SpecError(f"layer_range: expected two names of layers, received {layer_range}")
     first, last = (
-        [i for i, layer in enumerate(model.layers) if re.match(name, layer.name or "")]
+        [i for i, item in enumerate(items) if re.match(name, item.name or "")]
         for name in layer_range
     )
     if not first or not last:
@@ -114,7 +189,7 @@ def _total(console: Console, name: str, variables: Sequence[Variable]) -> None:
 
 
 def print_summary(
-    model: "Container",
+    model: Container,
     line_length: int | None = None,
     positions: Sequence[float] | None = None,
     print_fn: Callable[[str], object] | None = None,
@@ -126,10 +201,12 @@ def print_summary(
 
     The arguments are those of `Sequential.summary`.
     """
-    columns, width = _columns(line_length, positions, show_trainable)
+    options = not _is_chain(model), show_trainable
+    columns, width = _columns(line_length, positions, options)
     table = Table(*columns, width=width, show_lines=True)
-    start, stop = _range(model, layer_range)
-    for row in _rows(model, start, stop, expand_nested, show_trainable):
+    items = _items(model)
+    start, stop = _range(items, layer_range)
+    for row in _rows(model, items[start:stop], expand_nested, options):
         table.add_row(*row)
     if print_fn:
         console = Console(highlight=False, force_terminal=False, color_system=None)

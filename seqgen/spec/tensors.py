@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from seqgen.errors import Fault, SpecError
 from seqgen.ir.types import TensorType
 from seqgen.layers.arguments import BOOLEAN, optional, short
+from seqgen.spec.operators import Operators
 
 if TYPE_CHECKING:
     from seqgen.spec.container import Item
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 TRAINING = optional(BOOLEAN)
 
 
-class Tensor:
+class Tensor(Operators):
     """A tensor of a model: what is known of it before there is data.
 
     Attributes:
@@ -154,6 +155,10 @@ def call(
     for number, port in enumerate(ports):
         if port in arguments and as_tensors(arguments[port]) is not None:
             tensors[number] = arguments.pop(port)
+    for port, other in getattr(item, "stand_ins", {}).items():
+        number, last = ports.index(port), max(tensors, default=0)
+        if number not in tensors and number < last and ports.index(other) in tensors:
+            tensors[number] = tensors[ports.index(other)]
     read: list[Tensor] = []
     for number in sorted(tensors):
         found = as_tensors(tensors[number])

@@ -6,6 +6,8 @@ from typing import Any
 
 # Words that YAML, old or new, would not take for strings.
 WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+# The keys of a model under which its layers stand, a line for each.
+ITEMS = ("layers", "graph")
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -46,22 +48,25 @@ def yaml_flow(value: Any) -> str:
 def _yaml_layers(layers: list[Any], indent: str) -> list[str]:
     lines = []
     for item in layers:
-        if isinstance(item, dict) and "Sequential" in item:
-            lines.append(f"{indent}- Sequential:")
-            lines += _yaml_model(item["Sequential"], f"{indent}    ")
+        name = next(iter(item)) if isinstance(item, dict) else item
+        if name in ("Sequential", "Model"):
+            lines.append(f"{indent}- {name}:")
+            lines += _yaml_model(item[name], f"{indent}    ")
         elif isinstance(item, dict):
-            ((name, arguments),) = item.items()
-            lines.append(f"{indent}- {name}: {yaml_flow(arguments)}")
+            lines.append(f"{indent}- {name}: {yaml_flow(item[name])}")
         else:
-            lines.append(f"{indent}- {item}")
+            lines.append(f"{indent}- {name}")
     return lines
 
 
 def _yaml_model(model: dict[str, Any], indent: str) -> list[str]:
     lines = []
     for key, value in model.items():
-        if key == "layers" and value:
-            lines += [f"{indent}layers:", *_yaml_layers(value, f"{indent}  ")]
+        if key in ITEMS and value:
+            lines += [f"{indent}{key}:", *_yaml_layers(value, f"{indent}  ")]
+        elif key == "inputs":
+            entries = [f"{indent}  {yaml_flow(k)}: {yaml_flow(v)}" for k, v in value.items()]
+            lines += [f"{indent}inputs:", *entries]
         else:
             lines.append(f"{indent}{key}: {yaml_flow(value)}")
     return lines
@@ -76,7 +81,7 @@ def _lines(spec: dict[str, Any], flow: Any, key_value: str, comma: str) -> list[
     """A line for each key of a spec and for each of its layers."""
     lines = []
     for key, value in spec.items():
-        if key == "layers" and value:
+        if key in ITEMS and value:
             inner = ",\n".join(f"    {flow(item)}" for item in value)
             value_text = f"[\n{inner}\n  ]" if comma else f"[\n{inner},\n]"
         else:

@@ -73,7 +73,7 @@ class Whole(Container):
     @property
     def output_shape(self) -> Any:
         """Shape of the output, the batch included, or a list of several."""
-        return single([tensor.shape for tensor in self.outputs])
+        return single([kind.keras_shape for kind in self.result_types])
 
     # Weights
 
@@ -129,18 +129,18 @@ class Whole(Container):
             self.set_store(Weights.open(path))
 
     def load_weights(self, path: str | os.PathLike[str]) -> None:
-        """Read the weights of a file: safetensors, or what Keras 3 or 2 saved as `.h5`.
+        """Read the weights of a file: safetensors, `.keras`, or what Keras 3 or 2 saved as `.h5`.
 
         Raises:
-            SpecError: The path does not end in `.safetensors`, `.h5` or `.hdf5`.
+            SpecError: The path does not end in `.safetensors`, `.keras`, `.h5` or `.hdf5`.
             MismatchError: The file is broken, or does not hold exactly the model's weights.
         """
         from seqgen.importers.hdf5 import open_weights
         from seqgen.spec.files import is_hdf5
         from seqgen.weights import Weights, check
 
-        if not is_hdf5(path):
-            _require_safetensors(path, ", .h5 or .hdf5")
+        if not is_hdf5(path) and not os.fspath(path).endswith(".keras"):
+            _require_safetensors(path, ", .keras, .h5 or .hdf5")
         graph, weights = self.graph(), open_weights(Path(path), self)
         check(weights, graph.weights, graph.dtype)
         self.set_store(Weights(dict(weights)))

@@ -6,6 +6,17 @@ from typing import Any
 Make = Callable[[Any], Any]
 
 
+def model_of(keras: Any, layer: Any, shape: Any) -> Any:
+    """A model of one layer, for the shape of its input or a list of those of several inputs."""
+    if shape and isinstance(shape[0], list):
+        inputs = [keras.Input(each) for each in shape]
+        return keras.Model(inputs, layer(*inputs) if layer.ports else layer(inputs))
+    if layer.is_operation:
+        inputs = keras.Input(shape)
+        return keras.Model(inputs, layer(inputs))
+    return keras.Sequential([keras.Input(shape), layer])
+
+
 def plain(keras: Any) -> Any:
     layers = keras.layers
     model = keras.Sequential(name="plain")
