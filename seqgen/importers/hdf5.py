@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqgen.errors import MismatchError, SeqgenError, UnsupportedError
-from seqgen.importers.archive import Slice, Store, parse_json
+from seqgen.importers.archive import Archive, Slice, Store, parse_json
 from seqgen.importers.config import spec_of
 from seqgen.importers.legacy_config import spec_of_legacy
 from seqgen.importers.legacy_weights import LAYER_NAMES, legacy_weights
+from seqgen.importers.objects import OWN_NAMES
 from seqgen.layers.base import Layer
 from seqgen.layers.objects import to_snake_case
-from seqgen.spec.files import is_hdf5
+from seqgen.spec.container import Container, Item
+from seqgen.spec.files import from_plain, is_hdf5
 from seqgen.spec.flatten import flatten
 from seqgen.weights import Lazy, Weights
 
 if TYPE_CHECKING:
-    from seqgen.spec.sequential import Sequential
+    from seqgen.spec.whole import Whole
 
 MODEL_CONFIG, MODEL_WEIGHTS = "model_config", "model_weights"
 # Where Keras 2.12 to 2.14 had the layers in the format that became that of Keras 3.
@@ -46,7 +48,7 @@ def open_store(path: Path) -> Store:
         raise SeqgenError(f"cannot read {path}: {error.strerror or error}") from None
 
 
-def hdf5_weights(path: Path, model: "Sequential") -> Weights:
+def hdf5_weights(path: Path, model: "Whole") -> Weights:
     """The weights of an HDF5 file for a model, by key; each is read when it is asked for.
 
     Args:
@@ -74,15 +76,13 @@ def hdf5_weights(path: Path, model: "Sequential") -> Weights:
     raise SeqgenError(f"{path} holds no weights as Keras writes them: no layers, no layer names")
 
 
-def hdf5_model(path: Path) -> "Sequential":
+def hdf5_model(path: Path) -> "Whole":
     """The model of an HDF5 file with its config and weights, as Keras 2 wrote it and Keras 3 can.
 
     Raises:
         UnsupportedError: The model, or a part of it, cannot be imported; all parts are named.
         SeqgenError: The file is broken, or holds weights only.
     """
-    from seqgen.spec.sequential import Sequential
-
     store = open_store(path)
     text = store.text(MODEL_CONFIG)
     if text is None or not store.has_group(MODEL_WEIGHTS):
@@ -101,13 +101,20 @@ def hdf5_model(path: Path) -> "Sequential":
         raise UnsupportedError(
             f"{path} was written by Keras '{version}'; files of Keras 2 and 3 are read"
         )
-    model = Sequential.from_dict(spec)
+    model = from_plain(spec)
     model.set_store(numbers_only(Weights(legacy_weights(store, MODEL_WEIGHTS, model))))
     return model
 
 
-def open_weights(path: Path, model: "Sequential") -> Weights:
-    """The weights of a safetensors or HDF5 file for a model, not checked against it yet."""
+def open_weights(path: Path, model: "Whole") -> Weights:
+    """The weights of a file for a model, not checked against it yet.
+
+    Args:
+        path: A safetensors, HDF5 or `.keras` file.
+        model: Whose weights they are.
+    """
+    if path.suffix == ".keras":
+        return numbers_only(Weights(stored(model, Archive(path).weights())))
     return numbers_only(hdf5_weights(path, model)) if is_hdf5(path) else Weights.open(path)
 
 
@@ -127,14 +134,21 @@ def numbers_only(weights: Weights) -> Weights:
     return Weights({key: checked(key) for key in weights})
 
 
-def groups_of(model: "Sequential", prefix: str = "") -> Iterator[tuple[Layer, str]]:
+def _class_name(item: Item) -> str:
+    """The class of a layer or model as files of Keras 3 have it."""
+    is_graph = isinstance(item, Container) and not hasattr(item, "add")
+    name = type(item).__name__
+    return "functional" if is_graph else to_snake_case(OWN_NAMES.get(name, name))
+
+
+def groups_of(model: Container, prefix: str = "") -> Iterator[tuple[Layer, str]]:
     """Every layer with the group of the HDF5 file that holds its variables.
 
     Keras numbers the layers of a container by class, whatever they are called.
     """
     used: dict[str, int] = {}
     for layer in model.items:
-        name = to_snake_case(type(layer).__name__)
+        name = _class_name(layer)
         used[name] = used.get(name, -1) + 1
         group = f"{prefix}layers/{name}_{used[name]}" if used[name] else f"{prefix}layers/{name}"
         if isinstance(layer, Layer):
@@ -143,7 +157,7 @@ def groups_of(model: "Sequential", prefix: str = "") -> Iterator[tuple[Layer, st
             yield from groups_of(layer, f"{group}/")
 
 
-def places_of(model: "Sequential") -> dict[str, str]:
+def places_of(model: "Whole") -> dict[str, str]:
     """Where a file of Keras 3 has each variable of a model."""
     groups: dict[int, str] = {}
     for layer, group in groups_of(model):
@@ -164,7 +178,7 @@ def _copies(places: dict[str, str]) -> set[str]:
     return {f"{place.removesuffix('1')}0" for place in vectors}
 
 
-def stored(model: "Sequential", store: Store) -> dict[str, Lazy]:
+def stored(model: "Whole", store: Store) -> dict[str, Lazy]:
     """Every variable of a model with its array in a file of Keras 3.
 
     Raises:

@@ -9,8 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from seqgen.errors import UnsupportedError
-from seqgen.importers.config import Plain, Refusals, is_input, spec_of
+from seqgen.errors import SpecError, UnsupportedError
+from seqgen.importers.config import TOO_DEEP, spec_of
+from seqgen.importers.legacy_graph import modern_graph
+from seqgen.importers.objects import MODELS, Plain, Refusals, is_graph, is_input, layers_of
 from seqgen.layers import LAYERS
 from seqgen.layers.arguments import DTYPES
 from seqgen.layers.objects import INITIALIZERS, KERAS_2_HARD_SIGMOID, to_snake_case
@@ -96,9 +98,11 @@ class Modernizer:
         if not _is_object(item):
             return item
         name = old = VERSIONED.sub("", item["class_name"])
-        if old == "Sequential":
-            return {**item, "class_name": old, "config": self.sequential(item.get("config"))}
         config = item.get("config")
+        if old == "Sequential":
+            return {**item, "class_name": old, "config": self.sequential(config)}
+        if is_graph(item):
+            return {**item, "class_name": "Functional", "config": self.functional(config)}
         if not isinstance(config, Mapping):
             return item
         name, said = OLD_CLASSES.get(old, (old, {}))
@@ -120,6 +124,11 @@ class Modernizer:
             raise UnsupportedError("the config of a Sequential holds no list of layers")
         layers = [item if is_input(item) else self.layer(item) for item in config["layers"]]
         return {**config, "layers": layers}
+
+    def functional(self, config: Mapping[str, Any]) -> Plain:
+        """The config of a graph of layers."""
+        made = [item if is_input(item) else self.layer(item) for item in layers_of(config)]
+        return modern_graph({**config, "layers": made}, self._refusals)
 
     def _check(self, name: str, config: Mapping[str, Any], label: str) -> None:
         """Refuse what Keras 3 computes otherwise."""
@@ -191,7 +200,7 @@ def _entry(layers: list[Any]) -> Plain | None:
         return _entry(config)
     if not isinstance(config, Mapping):
         return None
-    if first["class_name"] == "Sequential" and isinstance(config.get("layers"), list):
+    if first["class_name"] in MODELS and isinstance(config.get("layers"), list):
         return _entry(config["layers"])
     shape = config.get("batch_input_shape") or config.get("batch_shape")
     if not isinstance(shape, list):
@@ -203,20 +212,25 @@ def _entry(layers: list[Any]) -> Plain | None:
     return {"class_name": "InputLayer", "config": entry}
 
 
-def _check_entry(layers: list[Any], refusals: Refusals) -> None:
-    config = layers[0].get("config") if layers and isinstance(layers[0], Mapping) else None
+def _check_dense(item: Any, refusals: Refusals) -> None:
+    """Refuse an InputLayer of tensors that are not dense."""
     for flag in ("sparse", "ragged"):
-        if isinstance(config, Mapping) and is_input(layers[0]) and config.get(flag):
-            refusals.add(f"InputLayer '{config.get('name')}', {flag}: expected dense inputs")
+        if item["config"].get(flag):
+            name = item["config"].get("name")
+            refusals.add(f"InputLayer '{name}', {flag}: expected dense inputs")
 
 
 def modern(config: Any, version: str, backend: str | None, refusals: Refusals) -> Any:
-    """The config of a Sequential of Keras 2 as one of Keras 3; that of another model as it is."""
+    """The config of a model of Keras 2 as one of Keras 3; that of another class as it is."""
+    modernizer = Modernizer(version, backend, refusals)
+    if is_graph(config):
+        return modernizer.layer(config)
     if not _is_object(config) or config["class_name"] != "Sequential":
         return config
-    found = Modernizer(version, backend, refusals).sequential(config.get("config"))
+    found = modernizer.sequential(config.get("config"))
     layers = found["layers"]
-    _check_entry(layers, refusals)
+    if layers and is_input(layers[0]):
+        _check_dense(layers[0], refusals)
     inner = config["config"]
     entry = _entry(inner if isinstance(inner, list) else inner["layers"])
     rest = layers[1:] if layers and is_input(layers[0]) else layers
@@ -226,7 +240,7 @@ def modern(config: Any, version: str, backend: str | None, refusals: Refusals) -
 
 
 def spec_of_legacy(config: Any, version: str, backend: str | None) -> Plain:
-    """The spec of a Keras 2 Sequential's config, as a dictionary.
+    """The spec of a Keras 2 model's config, as a dictionary.
 
     Args:
         config: The config, with the name of the class.
@@ -234,7 +248,12 @@ def spec_of_legacy(config: Any, version: str, backend: str | None) -> Plain:
         backend: The back end that it was written with; None for TensorFlow.
 
     Raises:
-        UnsupportedError: It is no Sequential, or parts of it cannot be imported; all are named.
+        UnsupportedError: It is no Sequential and no graph of layers, or parts of it cannot be
+            imported; all are named.
+        SpecError: The config is damaged.
     """
     refusals = Refusals()
-    return spec_of(modern(config, version, backend, refusals), refusals)
+    try:
+        return spec_of(modern(config, version, backend, refusals), refusals)
+    except RecursionError:
+        raise SpecError(TOO_DEEP) from None

@@ -14,19 +14,27 @@ import numpy as np
 from seqgen.errors import MismatchError, UnsupportedError
 from seqgen.importers.archive import Store
 from seqgen.importers.legacy_config import CORRELATES
-from seqgen.ir.graph import Node
-from seqgen.layers.base import Weight
+from seqgen.layers.base import Layer, Weight
+from seqgen.spec.flatten import flatten
 from seqgen.weights import Lazy
 
 if TYPE_CHECKING:
-    from seqgen.spec.sequential import Sequential
+    from seqgen.spec.whole import Whole
+
+# The variables of a layer or model in the order of the layers, each with whether its layer is
+# trained.
+Listed = Sequence[tuple[Weight, bool]]
 
 LAYER_NAMES, WEIGHT_NAMES = "layer_names", "weight_names"
 TOP_LEVEL = "top_level_model_weights"
 # What training does not change by gradients, whether frozen or not.
 STATISTICS = ("moving_mean", "moving_variance", "mean", "variance", "count", "vector_u")
-# Other names that Keras 2 had for variables.
-OLD_NAMES = {"kernel": ("depthwise_kernel",), "vector_u": ("sn_u",)}
+# Other names of variables in files: those that Keras 2 had, and those of variables without a name.
+OLD_NAMES = {
+    "gamma": ("variable", "Variable"),
+    "kernel": ("depthwise_kernel",),
+    "vector_u": ("sn_u",),
+}
 NUMBER = re.compile(r"(_\d+)?(:\d+)?$")
 
 
@@ -50,12 +58,8 @@ def _is_of_layer(name: str, weight: Weight) -> bool:
     return name.split("/")[-2:-1] == weight.key.split(".")[-2:-1]
 
 
-def _orders(weights: Sequence[tuple[Weight, bool]]) -> list[tuple[Weight, ...]]:
-    """The orders in which the variables of a layer or model may be listed.
-
-    Args:
-        weights: Each variable in the order of the layers, and whether its layer is trained.
-    """
+def _orders(weights: Listed) -> list[tuple[Weight, ...]]:
+    """The orders in which the variables of a layer or model may be listed."""
     plain = [weight for weight, _ in weights]
     statistics = sorted(plain, key=lambda w: _variable(w) in STATISTICS)
     frozen = [w for w, trained in sorted(weights, key=lambda x: not (x[1] and x[0].trainable))]
@@ -63,7 +67,7 @@ def _orders(weights: Sequence[tuple[Weight, bool]]) -> list[tuple[Weight, ...]]:
 
 
 def _ordered(
-    label: str, weights: Sequence[tuple[Weight, bool]], names: Sequence[str], found: Sequence[Lazy]
+    label: str, weights: Listed, names: Sequence[str], found: Sequence[Lazy]
 ) -> tuple[Weight, ...]:
     """The variables in the order of their names in the file."""
     orders = _orders(weights)
@@ -92,26 +96,25 @@ def _ordered(
     )
 
 
-def _groups(model: "Sequential") -> Iterator[tuple[str, list[Node]]]:
-    """Every layer of a model with the nodes that it is in the graph."""
-    from seqgen.spec.sequential import Sequential
+def _groups(model: "Whole") -> Iterator[tuple[str, Listed]]:
+    """Every layer of a model with its variables, those that others have as well included."""
+    known = {weight.key: weight for weight in model.graph().weights}
+    keys = {id(variable): key for key, variable in model.keyed_variables.items()}
+    for item in model.items:
+        layers = [item] if isinstance(item, Layer) else [leaf.layer for leaf in flatten(item)]
+        found = [
+            (known[keys[id(variable)]], model.trainable and bool(layer.trainable))
+            for layer in layers
+            for variable in layer.variables
+        ]
+        yield item.name or "", found
 
-    nodes = iter(model.graph().layers)
 
-    def within(layer: object) -> list[Node]:
-        if isinstance(layer, Sequential):
-            return [node for inner in layer.layers for node in within(inner)]
-        return [next(nodes)]
-
-    for layer in model.layers:
-        yield layer.name or "", within(layer)
-
-
-def _paired(store: Store, root: str, model: "Sequential") -> Iterator[tuple[str, list[Node]]]:
-    """The groups of the file that hold variables, each with the nodes of the model's layer."""
+def _paired(store: Store, root: str, model: "Whole") -> Iterator[tuple[str, Listed]]:
+    """The groups of the file that hold variables, each with those of the model's layer."""
     saved = store.names(root, LAYER_NAMES)
     names = [name for name in saved if store.names(_below(root, name), WEIGHT_NAMES)]
-    groups = [(name, nodes) for name, nodes in _groups(model) if any(n.weights for n in nodes)]
+    groups = [(name, variables) for name, variables in _groups(model) if variables]
     expected = [name for name, _ in groups]
     if len(names) != len(expected):
         raise MismatchError(
@@ -122,10 +125,10 @@ def _paired(store: Store, root: str, model: "Sequential") -> Iterator[tuple[str,
         raise MismatchError(
             f"{store.label} has the layers in another order: expected {expected}, received {names}"
         )
-    return zip(names, (nodes for _, nodes in groups), strict=True)
+    return zip(names, (variables for _, variables in groups), strict=True)
 
 
-def _check_writer(store: Store, root: str, model: "Sequential") -> None:
+def _check_writer(store: Store, root: str, model: "Whole") -> None:
     version = store.text("keras_version", root) or "1"
     if not version.startswith(("2.", "3.")):
         raise UnsupportedError(
@@ -143,7 +146,7 @@ def _check_writer(store: Store, root: str, model: "Sequential") -> None:
         raise UnsupportedError(f"{store.label} holds variables of the model outside its layers")
 
 
-def legacy_weights(store: Store, root: str, model: "Sequential") -> dict[str, Lazy]:
+def legacy_weights(store: Store, root: str, model: "Whole") -> dict[str, Lazy]:
     """Every variable of a model with its array in the file.
 
     Args:
@@ -157,11 +160,10 @@ def legacy_weights(store: Store, root: str, model: "Sequential") -> dict[str, La
     """
     _check_writer(store, root, model)
     entries: dict[str, Lazy] = {}
-    for name, nodes in _paired(store, root, model):
+    for name, weights in _paired(store, root, model):
         group = _below(root, name)
         names = store.names(group, WEIGHT_NAMES)
         found = [store.entry(f"{group}/{weight}") for weight in names]
-        weights = [(w, bool(node.layer.trainable)) for node in nodes for w in node.weights]
         order = _ordered(f"{store.label}: {name}", weights, names, found)
         by_key = {w.key: entry for w, entry in zip(order, found, strict=True)}
         for weight, _ in weights:

@@ -48,9 +48,10 @@ def convolution(rank: int) -> Converter:
         _check_convolution(walk, module, rank)
         padding = module.padding
         if not isinstance(padding, str):
-            same = is_same_convolution(walk.spatial, _spans(module), module.stride, padding)
+            amounts = [(amount, amount) for amount in padding]
+            same = is_same_convolution(walk.spatial, _spans(module), module.stride, amounts)
             if any(padding) and not same:
-                _pad(walk, rank, [(amount, amount) for amount in padding])
+                _pad(walk, rank, amounts)
             padding = "same" if any(padding) and same else "valid"
         shared = {
             "kernel_size": module.kernel_size,
@@ -96,8 +97,9 @@ def transposed_convolution(rank: int) -> Converter:
         if module.groups != 1:
             message = f"{module.groups}: Keras's transposed convolutions have no groups"
             walk.refuse(message, "groups")
-        amounts = module.padding, module.output_padding
-        found = transposed(_spans(module), module.stride, *amounts)
+        amounts = zip(module.padding, module.output_padding, strict=True)
+        wanted = [(pad, pad - extra) for pad, extra in amounts]
+        found = transposed(_spans(module), module.stride, wanted)
         if found is None:
             message = f"{module.output_padding} adds more than Keras can with strides"
             walk.refuse(f"{message} {module.stride}", "output_padding")

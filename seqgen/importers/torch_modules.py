@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqgen.errors import UnsupportedError
-from seqgen.importers.config import Refusals
+from seqgen.importers.objects import Refusals
 from seqgen.importers.torch_layers import CONVERTERS, REASONS
 from seqgen.layers.arguments import DTYPES
 

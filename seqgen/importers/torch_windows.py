@@ -1,4 +1,4 @@
-"""Padding as PyTorch has it, by amounts and rounded up, in Keras's words where they say the same.
+"""Padding by amounts and rounded up, as PyTorch and ONNX have it, in Keras's words for the same.
 
 Sizes are those of one spatial axis each; None is an open one.
 """
@@ -17,47 +17,54 @@ class Window:
     Attributes:
         size: How long it is.
         stride: How far it moves.
-        pad: How much PyTorch pads on both sides.
+        pad: How much is padded on both sides.
         ceil: Whether a window may hang over the end (`ceil_mode`).
+        after: How much is padded behind, where that is another amount.
     """
 
     size: int
     stride: int
     pad: int
     ceil: bool
+    after: int | None = None
+
+    @property
+    def pads(self) -> tuple[int, int]:
+        """How much is padded before and after."""
+        return self.pad, self.pad if self.after is None else self.after
 
     def count(self, size: int) -> int:
         """How many windows PyTorch has; the last one has to start inside the input."""
-        room = size + 2 * self.pad - self.size
+        room = size + sum(self.pads) - self.size
         count = (-(-room // self.stride) if self.ceil else room // self.stride) + 1
         return count - (self.ceil and (count - 1) * self.stride >= size + self.pad)
 
     def sizes(self, size: int | None) -> Iterator[int]:
         """The sizes to look at: all remainders of the stride for an open one."""
-        least = max(1, self.size - 2 * self.pad)
+        least = max(1, self.size - sum(self.pads))
         yield from range(least, least + 4 * (self.size + self.stride)) if size is None else (size,)
 
-    def is_valid(self, size: int | None, padded: int = 0) -> bool:
-        """Whether the windows are those of `valid` padding, of an input padded on both sides."""
-        return self.pad == padded and all(
-            self.count(n) == (n + 2 * padded - self.size) // self.stride + 1
-            for n in self.sizes(size)
+    def is_valid(self, size: int | None, padded: bool = False) -> bool:
+        """Whether the windows are those of `valid` padding, perhaps of an input that is padded."""
+        added = sum(self.pads) if padded else 0
+        return (padded or self.pads == (0, 0)) and all(
+            self.count(n) == (n + added - self.size) // self.stride + 1 for n in self.sizes(size)
         )
 
-    def is_same(self, size: int | None, padded: int = 0) -> bool:
-        """Whether the windows are those of `same` padding, of an input padded on both sides."""
+    def is_same(self, size: int | None, padded: bool = False) -> bool:
+        """Whether the windows are those of `same` padding, perhaps of an input that is padded."""
+        added, left = (sum(self.pads), 0) if padded else (0, self.pad)
         for n in self.sizes(size):
-            pads = same_pads(n + 2 * padded, self.size, self.stride)
+            pads = same_pads(n + added, self.size, self.stride)
             before = pads[0] if pads else 0
-            count = -(-(n + 2 * padded) // self.stride)
-            if (before, count) != (self.pad - padded, self.count(n)):
+            if (before, -(-(n + added) // self.stride)) != (left, self.count(n)):
                 return False
         return True
 
     def margins(self, size: int | None) -> tuple[int, int] | None:
         """Amounts of padding with which the windows are those of `valid`; None if it is open."""
         if size is None:
-            return (self.pad, self.pad) if not self.ceil or self.stride == 1 else None
+            return self.pads if not self.ceil or self.stride == 1 else None
         reach = (self.count(size) - 1) * self.stride + self.size
         return self.pad, max(0, reach - size - self.pad)
 
@@ -70,23 +77,23 @@ def padding_of(
     Args:
         windows: One for each axis.
         sizes: Of the input.
-        padded: Whether PyTorch's padding was added to the input as values.
+        padded: Whether the padding was added to the input as values.
     """
-    pairs = [(w, n, w.pad if padded else 0) for w, n in zip(windows, sizes, strict=True)]
-    if all(window.is_valid(n, padded) for window, n, padded in pairs):
+    pairs = list(zip(windows, sizes, strict=True))
+    if all(window.is_valid(size, padded) for window, size in pairs):
         return "valid"
-    return "same" if all(window.is_same(n, padded) for window, n, padded in pairs) else None
+    return "same" if all(window.is_same(size, padded) for window, size in pairs) else None
 
 
 def is_same_convolution(
     sizes: Sequence[int | None],
     spans: Sequence[int],
     strides: Sequence[int],
-    pads: Sequence[int],
+    pads: Sequence[tuple[int, int]],
 ) -> bool:
-    """Whether a convolution that pads by some amounts is one with `same` padding."""
+    """Whether a convolution that pads by amounts (before, after) is one with `same` padding."""
     axes = zip(sizes, spans, strides, pads, strict=True)
-    return all(same_pads(size, span, stride) == (pad, pad) for size, span, stride, pad in axes)
+    return all(same_pads(size, span, stride) == amounts for size, span, stride, amounts in axes)
 
 
 @dataclass(frozen=True)
@@ -99,13 +106,14 @@ class Transposed:
 
 
 def transposed(
-    spans: Sequence[int], strides: Sequence[int], pads: Sequence[int], extras: Sequence[int]
+    spans: Sequence[int], strides: Sequence[int], wanted: Sequence[tuple[int, int]]
 ) -> Transposed | None:
-    """PyTorch's `padding` and `output_padding` of a transposed convolution; None if Keras cannot.
+    """A transposed convolution that crops by amounts (before, after); None if Keras cannot.
 
     Where Keras crops the same, nothing else is needed. Else everything is made and then cropped.
+    A negative amount adds to the result.
     """
-    wanted = [(pad, pad - extra) for pad, extra in zip(pads, extras, strict=True)]
+    wanted = list(wanted)
     axes = list(zip(spans, strides, strict=True))
     for padding in ("valid", "same"):
         if [crop(*axis, padding, None) for axis in axes] == wanted:

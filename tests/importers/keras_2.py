@@ -16,6 +16,17 @@ def item(kind: str, **config: Any) -> dict[str, Any]:
     return {"class_name": kind, "config": {"trainable": True, **config}}
 
 
+def called(layer: dict[str, Any], *calls: Any) -> dict[str, Any]:
+    """A layer of a graph with what it is called on."""
+    return {**layer, "name": layer["config"]["name"], "inbound_nodes": list(calls)}
+
+
+def entry(name: str, *shape: int | None) -> dict[str, Any]:
+    """An InputLayer of a graph."""
+    config = {"name": name, "batch_input_shape": [None, *shape], "dtype": "float32"}
+    return called({"class_name": "InputLayer", "config": {**config, "sparse": False}})
+
+
 def variance_scaling(mode: str = "fan_avg", distribution: str = "uniform") -> dict[str, Any]:
     """How Keras 2 wrote `glorot_uniform` and the like."""
     config = {"scale": 1.0, "mode": mode, "distribution": distribution, "seed": None}
@@ -52,12 +63,13 @@ def write_model(
     version: str = "2.3.1",
     backend: str = "tensorflow",
     pieces: int = 1,
+    kind: str = "Sequential",
 ) -> Path:
-    """`save_model` with a Sequential."""
+    """`save_model`."""
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"] = version.encode()
         file.attrs["backend"] = backend.encode()
-        text = json.dumps({"class_name": "Sequential", "config": config})
+        text = json.dumps({"class_name": kind, "config": config})
         file.attrs["model_config"] = text.encode()
         file.attrs["training_config"] = json.dumps({"loss": "mse"}).encode()
         write_weights(file.create_group("model_weights"), layers, version, backend, pieces)

@@ -527,7 +527,7 @@ def sized(**more: Any) -> dict[str, Any]:
 REFUSED: list[tuple[Any, dict[str, Any], list[str]]] = [
     (item("Lambda", name="code", function=["4wEAAAAA", None, None]), {}, ["'code'", "never run"]),
     (item("LocallyConnected2D", name="local"), {}, ["LocallyConnected2D 'local'"]),
-    (item("Model", name="graph", layers=[]), {}, ["'graph'", "only chains"]),
+    (item("TFOpLambda", name="op", function="math.add"), {}, ["TFOpLambda 'op'"]),
     (sized(interpolation="bilinear"), {}, ["'up', interpolation", "2.4"]),
     (normalization("bn", renorm=True), {}, ["'bn', renorm"]),
     (normalization("bn", virtual_batch_size=4), {}, ["virtual_batch_size"]),
@@ -553,11 +553,11 @@ def test_refused_by_name(layer: Any, how: dict[str, Any], words: list[str], tmp_
     assert all(word in str(raised.value) for word in words), str(raised.value)
 
 
-def test_graph_is_refused(tmp_path: Path) -> None:
+def test_subclassed_model_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.h5", {}, [])
     with h5py.File(path, "a") as file:
-        file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": {}})
-    with pytest.raises(UnsupportedError, match="only Sequential"):
+        file.attrs["model_config"] = json.dumps({"class_name": "Mine", "config": {}})
+    with pytest.raises(UnsupportedError, match="only Sequential and functional"):
         seqgen.from_keras(path)
 
 

@@ -226,13 +226,32 @@ def lambda_layer() -> Any:
     return keras.Sequential([keras.Input((4,)), layers.Lambda(lambda x: x), Custom(name="mine")])
 
 
-def functional() -> Any:
+class Subclassed(keras.Model):
+    """A model of a user's own."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dense = layers.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+def subclassed() -> Any:
+    return Subclassed(name="mine")
+
+
+def all_in_a_graph() -> Any:
+    """Everything that is refused, at several depths of a graph."""
     entry = keras.Input((4,))
-    return keras.Model(entry, layers.Dense(2)(entry), name="graph")
-
-
-def graph_inside() -> Any:
-    return keras.Sequential([keras.Input((4,)), functional(), layers.Dense(2)])
+    x = layers.Lambda(lambda x: x, name="code")(entry)
+    inner = keras.Model(entry, Custom(name="deep")(x), name="inner")
+    y = keras.ops.fft2((entry[:, None], entry[:, None]))[0][:, 0]
+    z = layers.LSTM(2, name="memory")(entry[:, None], mask=keras.ops.greater(entry[:, :1], 0))
+    return keras.Model(entry, layers.Concatenate()([inner(entry), y, z]), name="graph")
 
 
 def mixed() -> Any:
@@ -245,8 +264,8 @@ def unbuilt() -> Any:
 
 REFUSED = [
     (lambda_layer, ["Lambda", "never run", "Custom 'mine'"]),
-    (functional, ["only Sequential", "Functional"]),
-    (graph_inside, ["Functional", "only chains"]),
+    (subclassed, ["only Sequential and functional", "Subclassed"]),
+    (all_in_a_graph, ["'code'", "'deep'", "FFT2 'fft2", "Greater 'greater", "'memory'", "'mask'"]),
     (mixed, ["mixed_float16"]),
     (unbuilt, ["never built"]),
 ]
