@@ -1,4 +1,4 @@
-"""One Sequential spec in; Keras, PyTorch and ONNX programs out, proven equal.
+"""One Keras-style spec in; Keras, PyTorch and ONNX programs out, proven equal.
 
 Everything here is imported when it is first used, and no framework before it has to run.
 """
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from seqgen.errors import MismatchError, SeqgenError, SpecError, UnsupportedError
     from seqgen.generator import generate
     from seqgen.importers.keras import from_keras
+    from seqgen.importers.onnx import from_onnx
     from seqgen.importers.torch import from_torch
     from seqgen.porting import port_weights
     from seqgen.spec.entry import Input
     from seqgen.spec.files import load
     from seqgen.spec.functional import Model
     from seqgen.spec.functions import Namespace
+    from seqgen.spec.operations import ops
     from seqgen.spec.sequential import Sequential
     from seqgen.verify import verify
 
@@ -36,9 +38,11 @@ _PLACES = {
     "SpecError": "seqgen.errors",
     "UnsupportedError": "seqgen.errors",
     "from_keras": "seqgen.importers.keras",
+    "from_onnx": "seqgen.importers.onnx",
     "from_torch": "seqgen.importers.torch",
     "generate": "seqgen.generator",
     "load": "seqgen.spec.files",
+    "ops": "seqgen.spec.operations",
     "port_weights": "seqgen.porting",
 }
 _MODULES = ("initializers", "layers", "verify")
@@ -56,11 +60,13 @@ __all__ = [
     "activations",
     "constraints",
     "from_keras",
+    "from_onnx",
     "from_torch",
     "generate",
     "initializers",
     "layers",
     "load",
+    "ops",
     "port_weights",
     "regularizers",
     "verify",

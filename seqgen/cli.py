@@ -52,7 +52,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="seqgen")
 def main() -> None:
-    """One Sequential spec in; Keras, PyTorch and ONNX programs out, proven equal."""
+    """One Keras-style spec in; Keras, PyTorch and ONNX programs out, proven equal."""
     # Importing makes many objects and no garbage: to look for it takes a tenth of a command's time.
     gc.set_threshold(100_000)
 
@@ -180,7 +180,7 @@ def with_progress(run: Callable[[Callable[[str], None]], Any]) -> Any:
 )
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def import_(source: Path, out: Path, force: bool) -> None:
-    """Turn a Keras model (.keras, .h5, .hdf5, or its config as .json) into a spec with weights."""
+    """Turn a model of Keras (.keras, .h5, .hdf5, a config as .json) or ONNX into a spec."""
     from seqgen.importers import import_file
 
     for path in import_file(source, out, force):
