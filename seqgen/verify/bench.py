@@ -32,6 +32,11 @@ def arranged(arrays: Iterable[np.ndarray], perms: Sequence[Any]) -> list[np.ndar
     return [array.transpose(perm) if perm else array for array, perm in pairs]
 
 
+def nudged(array: np.ndarray, by: float) -> np.ndarray:
+    """An array whose numbers are larger by a small part of themselves; whole numbers stay."""
+    return array * array.dtype.type(1 + by) if array.dtype.kind == "f" else array
+
+
 @dataclass(frozen=True)
 class Settings:
     """How to verify.
@@ -141,6 +146,8 @@ class Bench:
     ) -> Answer:
         """Have a worker run something on the inputs of a seed, each transposed by its own perm."""
         arrays = arranged(self.inputs(seed), perms)
+        by = more.pop("nudged", 0.0)
+        arrays = [nudged(array, by) for array in arrays] if by else arrays
         given, output = self.folder / "inputs.npz", self.folder / "output.npz"
         np.savez(given, **{f"a{i}": np.ascontiguousarray(x) for i, x in enumerate(arrays)})
         request = {
@@ -163,7 +170,8 @@ class Bench:
     def oracle(self, seed: int, op: str = "oracle", **more: Any) -> Answer:
         """What Keras itself makes of the spec; `oracle_trace` gives every layer's value.
 
-        It computes on the CPU, whatever the programs compute on.
+        It computes on the CPU, whatever the programs compute on. With `nudged` it is given inputs
+        that are larger by a small part, which shows how much of the result that decides.
         """
         given = plan.oracle_graph(self.graph)
         return self.ask("keras", op, seed, device="cpu", graph=given, **more)

@@ -36,8 +36,24 @@ def tolerance(model: Model, dtype: str) -> float:
         dtype = "float32"
     if dtype == "float64":
         return DOUBLE_TOLERANCE + 2.0 * SPACING["float32"] * rounds_constants(model)
+    return SPACING[dtype] * roundings(model)
+
+
+def roundings(model: Model) -> float:
+    """How much larger than a single rounding error all of them together may be."""
     steps = 8.0 + math.sqrt(reduction_length(model))
-    return SPACING[dtype] * steps * math.sqrt(len(model.nodes)) * 2.0
+    return steps * math.sqrt(len(model.nodes)) * 2.0
+
+
+def nudge(model: Model, dtype: str) -> tuple[float, float]:
+    """A relative change of inputs that no program is to answer for, and by how much to scale.
+
+    It is a rounding error, of which every layer makes some; or that of a constant which Keras has
+    in float32, of which there are few.
+    """
+    if dtype == "float64" and rounds_constants(model):
+        return SPACING["float32"], 4.0
+    return SPACING[dtype], roundings(model)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,16 @@
 """Which layer is the first that differs, from the values that a program makes on its way."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from seqgen.ir.graph import Model, Order, consumers
 from seqgen.ir.types import Permutation
+from seqgen.layers.base import Layer
 from seqgen.layers.core import Masking
+from seqgen.layers.merging import Concatenate
 from seqgen.passes.masks import mask_name
 from seqgen.verify.compare import difference
 
@@ -28,11 +31,13 @@ class Expected:
         name: Name of the layer.
         array: The values.
         counts: Which of them count; None if all do.
+        reads: Names of the layers that it reads.
     """
 
     name: str
     array: np.ndarray
     counts: np.ndarray | None = None
+    reads: tuple[str, ...] = ()
 
     def is_met_by(self, value: Value, limit: float) -> bool:
         """Whether a value is the one expected."""
@@ -70,12 +75,32 @@ def masks_of(
     found = {}
     for node in graph.layers:
         source = graph.input_of(node)
-        if len(node.inputs) == 1 and node.layer.made_mask(source.type) is not None:
+        if len(node.inputs) > 1 and node.mask == node.name:
+            xs = graph.sources_of(node)
+            masks = [found[mask_name(x.mask)] if x.mask else None for x in xs]
+            arrays = [made[x.name] for x in xs]
+            found[mask_name(node.name)] = joined(node.layer, arrays, masks)
+        elif len(node.inputs) == 1 and node.layer.made_mask(source.type) is not None:
             x = made[source.name]
             masking = isinstance(node.layer, Masking)
             differs = (x != node.layer.mask_value).any(-1) if masking else x != 0
             found[mask_name(node.name)] = differs
     return found
+
+
+def joined(
+    layer: Layer, xs: Sequence[np.ndarray], masks: Sequence[np.ndarray | None]
+) -> np.ndarray:
+    """The mask that a layer makes of those of its inputs."""
+    rank = xs[0].ndim
+    if isinstance(layer, Concatenate) and not layer.joins_features(rank):
+        known = [
+            np.ones(x.shape[:-1], bool) if mask is None else mask
+            for x, mask in zip(xs, masks, strict=True)
+        ]
+        return np.concatenate(known, layer.axis % rank)
+    either: np.ndarray = functools.reduce(np.logical_or, (m for m in masks if m is not None))
+    return either
 
 
 def packed(array: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +125,7 @@ def expectations(
             order = next((r.rows for r in readers[low.name] if r.rows), low.columns)
             array = laid_out(array, low.perm, order)
             counts = None if counts is None else laid_out(counts, low.perm, None)
-        found.append(Expected(node.name, array, counts))
+        found.append(Expected(node.name, array, counts, node.inputs))
     return found
 
 
@@ -109,20 +134,42 @@ def first_divergence(
 ) -> int | None:
     """Index of the first layer that differs, None if none does.
 
-    A value with a layer's name is that layer's and decides: the first that differs is to blame.
-    A program need not name every layer, and a layer may be left out of it. One without a named
-    value is right if its value stands anywhere, and so is all before a layer that is right; if it
-    stands nowhere, the layer is to blame unless a later one is right.
+    A value with a layer's name is that layer's and decides. A program need not name every layer,
+    and a layer may be left out of it: one without a named value is right if its value stands
+    anywhere, and so is all that leads to a layer that is right.
     """
     named = {value.name: value for value in values if value.name}
-    missing: int | None = None
-    for index, layer in enumerate(layers):
+    wrong: list[int] = []
+    known: set[str] = set()
+    for index, layer in reversed(list(enumerate(layers))):
         value = named.get(layer.name)
         candidates = values if value is None else [value]
-        if any(layer.is_met_by(candidate, limit) for candidate in candidates):
-            missing = None
-        elif missing is None:
-            missing = index
-        if value is not None and missing is not None:
-            return missing
-    return missing
+        met = any(layer.is_met_by(candidate, limit) for candidate in candidates)
+        if met or (value is None and layer.name in known):
+            known.update(layer.reads)
+        else:
+            wrong.append(index)
+    return min(wrong, default=None)
+
+
+def told_apart(
+    graph: Model, layers: Sequence[Expected], values: Iterable[Value], limit: float
+) -> Iterator[Value]:
+    """Values with the names of calls, by those of the layers that were called.
+
+    Each is of the call that was to give it; those that none was to give follow the order of calls.
+    """
+    waiting: dict[str, list[Expected]] = {}
+    for node, layer in zip(graph.layers, layers, strict=True):
+        waiting.setdefault(node.same_as or node.name, []).append(layer)
+    strange = []
+    for value in values:
+        calls = waiting.get(value.name, [])
+        place = next((i for i, call in enumerate(calls) if call.is_met_by(value, limit)), None)
+        if place is None:
+            strange.append(value)
+        else:
+            yield replace(value, name=calls.pop(place).name)
+    for value in strange:
+        calls = waiting.get(value.name, [])
+        yield replace(value, name=calls.pop(0).name if calls else "")

@@ -10,7 +10,7 @@ from seqgen.render import Rendering
 from seqgen.targets import target_named
 from seqgen.targets.modules import Class
 from seqgen.verify.bench import Answer, Bench
-from seqgen.verify.divergence import Value, expectations, first_divergence, masks_of
+from seqgen.verify.divergence import Value, expectations, first_divergence, masks_of, told_apart
 from seqgen.verify.pool import WorkerError
 
 
@@ -34,11 +34,11 @@ def statements(
         same: The nodes that stand for those of the class, where it was made for another call.
     """
     for step in part.steps:
-        if step.submodule:
-            inner = {name: same.get(own, own) for name, own in step.same.items()} or same
-            yield from statements(graph, step.submodule, inner)
-        name = same.get(step.given[0].name, step.given[0].name)
-        yield name if name in graph.by_name else ""
+        for call in step.calls:
+            inner = {name: same.get(own, own) for name, own in call.same.items()} or same
+            yield from statements(graph, call.cls, inner)
+        name = step.given[0].name
+        yield same.get(name, name) if same.get(name, name) in graph.by_name else ""
 
 
 def spec_layer(graph: Model, source: str) -> str:
@@ -46,15 +46,6 @@ def spec_layer(graph: Model, source: str) -> str:
     while source not in graph.by_name and "/" in source:
         source = source.rpartition("/")[0]
     return source
-
-
-def modules(part: Class, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Path of each submodule with where its layer stands."""
-    for step, node in part.made:
-        if node is not None:
-            yield prefix + part.names[node.name], node.source
-        elif step.submodule:
-            yield from modules(step.submodule, f"{prefix}{step.submodule.attribute}.")
 
 
 def named_statements(graph: Model, model: Class, said: Mapping[str, Any]) -> list[str]:
@@ -85,7 +76,8 @@ def owners(bench: Bench, target: str) -> dict[str, str]:
     found = {node.name: node.name for node in bench.graph.layers}
     found |= {node.name.replace("/", "."): node.name for node in bench.graph.layers}
     for model in classes_of(bench, target)[-1:]:
-        found |= {path: spec_layer(bench.graph, source) for path, source in modules(model)}
+        low = bench.lowered(target).by_name
+        found |= {path: spec_layer(bench.graph, low[n].source) for path, n in model.leaves()}
     return found
 
 
@@ -121,7 +113,10 @@ def blamed(
     order, names = [layer.name for layer in layers], owners(bench, target)
     found = [mentioned(order, names, text) for text in traced.said["evidence"]]
     if traced.said["loaded"]:
-        found.append(first_divergence(layers, values_of(bench, target, traced), limit))
+        values = values_of(bench, target, traced)
+        if traced.said.get("names_of_layers"):
+            values = list(told_apart(bench.graph, layers, values, limit))
+        found.append(first_divergence(layers, values, limit))
     return min((place for place in found if place is not None), default=None)
 
 

@@ -33,6 +33,7 @@ NOISE = {
     "GaussianDropout": "rate",
     "GaussianNoise": "stddev",
     "AlphaDropout": "rate",
+    "StochasticDepth": "drop_path_rate",
 }
 # The same of recurrent layers and cells.
 RECURRENT_NOISE = ("dropout", "recurrent_dropout")
@@ -77,6 +78,8 @@ def oracle_graph(graph: Model) -> dict[str, Any]:
                 "weights": [weight.key for weight in node.weights],
                 "inputs": list(node.inputs),
                 "as_list": node.layer.takes_list,
+                "ports": node.layer.ports,
+                "by_name": node.layer.keyword_ports,
                 "call": dict(node.arguments),
             }
             for node in graph.layers

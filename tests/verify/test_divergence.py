@@ -7,7 +7,14 @@ import pytest
 
 from seqgen.ir.graph import Order
 from seqgen.verify.compare import difference, tolerance
-from seqgen.verify.divergence import Expected, Value, first_divergence, laid_out
+from seqgen.verify.divergence import (
+    Expected,
+    Value,
+    first_divergence,
+    laid_out,
+    masks_of,
+    told_apart,
+)
 from seqgen.verify.placing import mentioned
 from tests.cases import graph_of
 
@@ -16,7 +23,10 @@ def arrays(*values: float) -> list[np.ndarray]:
     return [np.array([value, 1.0]) for value in values]
 
 
-LAYERS = [Expected(name, array) for name, array in zip("abcd", arrays(1, 2, 3, 4), strict=True)]
+LAYERS = [
+    Expected(name, array, reads=(read,))
+    for name, read, array in zip("abcd", "xabc", arrays(1, 2, 3, 4), strict=True)
+]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +53,36 @@ def test_the_first_layer_that_differs_is_blamed(values: str, blamed: int | None)
     """A value is its layer's name, or a dot, and a number."""
     made = [Value(name.strip("."), *arrays(float(number))) for name, number in values.split()]
     assert first_divergence(LAYERS, made, 1e-6) == blamed
+
+
+def test_a_layer_of_another_branch_excuses_none() -> None:
+    left, right, both = arrays(1, 2, 3)
+    layers = [
+        Expected("left", left, reads=("x",)),
+        Expected("right", right, reads=("x",)),
+        Expected("both", both, reads=("left", "right")),
+    ]
+    assert first_divergence(layers, [Value("right", right), Value("both", left + 8)], 1e-6) == 0
+    assert first_divergence(layers, [Value("right", right), Value("both", both)], 1e-6) is None
+    assert first_divergence(layers, [Value("left", left), Value("right", left)], 1e-6) == 1
+
+
+def twice(*found: float) -> list[str]:
+    """The names of values of a layer that is called twice, to give 1 and then 2."""
+    items = [{"Dense": {"units": 2, "name": "one"}}, {"call": {"layer": "one", "name": "two"}}]
+    graph = graph_of({"name": "net", "input": [2], "graph": items})
+    layers = [Expected(node.name, *arrays(i)) for i, node in enumerate(graph.layers, 1)]
+    values = [Value("one", *arrays(number)) for number in found]
+    return [value.name for value in told_apart(graph, layers, values, 1e-6)]
+
+
+def test_the_calls_of_a_layer_are_told_apart_by_their_values() -> None:
+    assert twice(1, 2) == ["one", "two"]
+    assert twice(2, 1) == ["two", "one"]
+    assert twice(1, 1) == ["one", "two"]
+    assert twice(2, 2) == ["two", "one"]
+    assert twice(9, 1) == ["one", "two"]
+    assert twice(9, 8, 7) == ["one", "two", ""]
 
 
 def test_a_layer_that_changes_nothing_is_blamed_by_its_name() -> None:
@@ -112,3 +152,23 @@ def test_a_tolerance_is_far_from_what_a_mistake_makes(dtype: str) -> None:
 )
 def test_an_error_speaks_of_a_layer(evidence: str, blamed: int | None) -> None:
     assert mentioned("abcd", {name: name for name in "abcd"}, evidence) == blamed
+
+
+def test_masks_are_joined_as_keras_joins_them() -> None:
+    items = [
+        {"Masking": {"name": "a", "from": "left"}},
+        {"Masking": {"name": "b", "from": "right"}},
+        {"Add": {"name": "sum", "from": ["a", "b"]}},
+        {"Concatenate": {"name": "features", "from": ["a", "sum"]}},
+        {"Concatenate": {"name": "steps", "axis": 1, "from": ["sum", "third", "b"]}},
+        {"LSTM": {"units": 2, "from": "steps", "name": "read"}},
+    ]
+    inputs = {"left": [3, 2], "right": [3, 2], "third": [2, 2]}
+    spec = {"name": "joined", "inputs": inputs, "graph": items, "outputs": ["read", "features"]}
+    graph = graph_of(spec)
+    kept = {"left": [1, 1, 0], "right": [1, 0, 0], "third": [0, 1]}
+    entries = [np.ones((1, len(kept[name]), 2)) * np.array(kept[name])[:, None] for name in inputs]
+    masks = masks_of(graph, entries, [np.zeros((1, *node.type.sizes)) for node in graph.layers])
+    assert masks["sum.mask"].astype(int).tolist() == [[1, 1, 0]]
+    assert masks["features.mask"].astype(int).tolist() == [[1, 1, 0]]
+    assert masks["steps.mask"].astype(int).tolist() == [[1, 1, 0, 1, 1, 1, 0, 0]]

@@ -1,7 +1,9 @@
 """Runs Keras: the spec built straight from keras.layers (the oracle), and the generated program."""
 
 import contextlib
+import functools
 import importlib
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
@@ -50,10 +52,41 @@ def value(plain: Any) -> Any:
     return plain
 
 
-def layer(plain: dict[str, Any]) -> keras.Layer:
+class Operation:
+    """A function of keras.ops with all its arguments but the tensors.
+
+    Args:
+        name: Its name.
+        arguments: The arguments.
+        ports: Names of the tensors, where a number may stand in the place of one.
+    """
+
+    weights: tuple[Any, ...] = ()
+
+    def __init__(self, name: str, arguments: dict[str, Any], ports: list[str]) -> None:
+        self._function = getattr(keras.ops, name)
+        self._arguments = {k: v for k, v in arguments.items() if k != "name"}
+        self._ports = ports
+        if "key" in arguments:
+            self._arguments["key"] = eval(f"np.index_exp[{arguments['key']}]")
+
+    def __call__(self, *tensors: Any, training: bool = False) -> Any:
+        """The result; it is the same in every mode."""
+        if self._ports:
+            named = dict(zip(self._ports, tensors, strict=True))
+            return self._function(**named, **self._arguments)
+        return self._function(*tensors, **self._arguments)
+
+    def _flatten_layers(self) -> list[Any]:
+        return []
+
+
+def layer(plain: dict[str, Any]) -> Any:
     """A layer of the spec, made by Keras itself."""
     arguments = {name: value(item) for name, item in plain["arguments"].items()}
     module, _, name = plain["class"].rpartition(":")
+    if name.startswith("ops."):
+        return Operation(name.removeprefix("ops."), arguments, plain["ports"])
     home = importlib.import_module(module) if module else keras.layers
     return getattr(home, name)(**arguments)
 
@@ -153,14 +186,56 @@ def results(model: Any, request: Request) -> list[np.ndarray]:
 def called(made: Any, plain: dict[str, Any], values: dict[str, Any]) -> Any:
     """What a layer of the spec gives for what it reads."""
     read = [values[name] for name in plain["inputs"]]
-    return made(read, **plain["call"]) if plain["as_list"] else made(*read, **plain["call"])
+    if plain["as_list"]:
+        return made(read, **plain["call"])
+    ports = plain["ports"][: len(read)]
+    named = {port: read[ports.index(port)] for port in ports if port in plain["by_name"]}
+    return made(*read[: len(read) - len(named)], **named, **plain["call"])
+
+
+def masks_of_call(made: Any) -> dict[str, Any]:
+    """The masks with which Keras called a layer last, as it writes them into its own graphs."""
+    if not isinstance(made, keras.Layer):
+        return {}
+    given = made._inbound_nodes[-1].arguments.kwargs
+    names = ("mask", "query_mask", "value_mask", "key_mask")
+    return {name: given[name] for name in names if given.get(name) is not None}
+
+
+@contextlib.contextmanager
+def without_masks(plain: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
+    """Hide the masks of tensors from other models: a graph of Keras knows only its own."""
+    scope = plain["name"].rpartition("/")[0]
+    others = [values[name] for name in plain["inputs"] if name.rpartition("/")[0] != scope]
+    masks = [getattr(tensor, "_keras_mask", None) for tensor in others]
+    for tensor in others:
+        tensor._keras_mask = None
+    yield
+    for tensor, mask in zip(others, masks, strict=True):
+        tensor._keras_mask = mask
+
+
+def computed(tensor: Any, known: dict[int, Any]) -> Any:
+    """The value of a symbolic tensor, found from those that are known by their identity."""
+    if tensor is None:
+        return None
+    if id(tensor) not in known:
+        operation, index, _ = tensor._keras_history
+        node = operation._inbound_nodes[index]
+        for read in node.input_tensors:
+            computed(read, known)
+        args, kwargs = node.arguments.fill_in(known)
+        made = keras.tree.flatten(operation(*args, **kwargs))
+        known |= {id(output): value for output, value in zip(node.outputs, made, strict=True)}
+    return known[id(tensor)]
 
 
 class Graph:
     """The spec as layers of Keras, built by Keras itself, with the weights of a file.
 
-    The layers are called one by one: where one is called twice in training mode, the order counts,
-    and Keras's own order hangs on which models stand within others.
+    Each layer is given the masks that Keras writes into its own graph for it. The layers are called
+    one by one: where one is called twice in training mode, the order counts, and Keras's own order
+    hangs on which models stand within others.
     """
 
     def __init__(self, request: Request) -> None:
@@ -169,11 +244,15 @@ class Graph:
         for plain in graph["entries"]:
             values[plain["name"]] = keras.Input(batch_shape=plain["shape"], dtype=plain["dtype"])
         self._names = list(values)
+        self._masks: dict[str, Any] = {}
         for plain in graph["layers"]:
             first = plain["same_as"] or plain["name"]
             made = layers[first] if first in layers else layer(plain)
             layers[first] = made
-            values[plain["name"]] = called(made, plain, values)
+            with without_masks(plain, values):
+                values[plain["name"]] = called(made, plain, values)
+            self._masks[plain["name"]] = masks_of_call(made)
+        self._symbols = values
         weights = load_file(request["weights"])
         self.variables: dict[str, Any] = {}
         for plain in graph["layers"]:
@@ -185,6 +264,10 @@ class Graph:
             if isinstance(made, keras.layers.Normalization):
                 # It computes with what it made of the variables before.
                 made.finalize_state()
+            if isinstance(made, keras.Layer) and not made.trainable:
+                # Not all that a layer makes when it is built is frozen with it.
+                for weight in made.weights:
+                    weight.trainable = False
         self._graph, self._layers = graph, layers
         self.outputs = list(graph["outputs"])
 
@@ -199,10 +282,15 @@ class Graph:
     def __call__(self, x: Any, training: bool) -> Any:
         """The values asked for, each layer run in the order of the spec."""
         values = dict(zip(self._names, as_list(x), strict=True))
+        known = {id(self._symbols[name]): tensor for name, tensor in values.items()}
         for plain in self._graph["layers"]:
             made = self._layers[plain["same_as"] or plain["name"]]
-            mode = {**plain, "call": {**plain["call"], "training": training}}
+            masks = keras.tree.map_structure(
+                lambda mask: computed(mask, known), self._masks[plain["name"]]
+            )
+            mode = {**plain, "call": {**plain["call"], "training": training, **masks}}
             values[plain["name"]] = called(made, mode, values)
+            known[id(self._symbols[plain["name"]])] = values[plain["name"]]
         return [values[name] for name in self.outputs]
 
 
@@ -236,9 +324,9 @@ def oracle_trace(request: Request) -> dict[str, Any]:
 
 
 def leaves(model: Any, path: str = "") -> list[tuple[str, Any]]:
-    """The layers of a model with their paths, those of nested models in their place."""
+    """The layers and operations of a model with their paths, those of nested models too."""
     found = []
-    for item in model.layers:
+    for item in getattr(model, "operations", model.layers):
         if isinstance(item, keras.Model):
             found += leaves(item, f"{path}{item.name}/")
         elif not isinstance(item, keras.layers.InputLayer):
@@ -282,10 +370,61 @@ def longest(layers: list[Any], **arguments: Any) -> Any:
     return Sequential(layers[:1], **arguments)
 
 
+class Watch:
+    """Keeps what the layers of a model give, with their paths, in the order of their calls."""
+
+    def __init__(self, model: Any) -> None:
+        self._paths = {id(item): path for path, item in leaves(model)}
+        self._inside = False
+        self.records: list[tuple[str, np.ndarray]] = []
+
+    def __call__(self, original: Any) -> Any:
+        """A method `__call__` of layers that is watched."""
+
+        def call(item: Any, *args: Any, **kwargs: Any) -> Any:
+            path = self._paths.get(id(item))
+            if path is None or self._inside:
+                return original(item, *args, **kwargs)
+            self._inside = True
+            try:
+                made = somehow(functools.partial(original, item, *args, **kwargs))
+            finally:
+                self._inside = False
+            self.records.append((path, to_numpy(made)))
+            return made
+
+        return call
+
+    def __enter__(self) -> "Watch":
+        self._patches = [
+            mock.patch.object(kind, "__call__", self(kind.__call__))
+            for kind in (keras.Layer, keras.Operation)
+        ]
+        for patch in self._patches:
+            patch.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for patch in self._patches:
+            patch.stop()
+
+
+def somehow(function: Any) -> Any:
+    """What a function gives, compiled by XLA where TensorFlow has no kernel for it."""
+    if keras.backend.backend() != "tensorflow":
+        return function()
+    import tensorflow as tf
+
+    try:
+        return function()
+    except tf.errors.OpError:
+        return tf.function(function, jit_compile=True, autograph=False)()
+
+
 def trace(request: Request) -> dict[str, Any]:
     """What every layer of the program gives, as far as it comes, and what goes wrong."""
     evidence: list[str] = []
-    found: dict[str, np.ndarray] = {}
+    records: list[tuple[str, np.ndarray]] = []
     model = None
     keras.backend.clear_session()
     with noting(evidence, request["file"]):
@@ -294,14 +433,16 @@ def trace(request: Request) -> dict[str, Any]:
             model = program.build_model()
         with noting(evidence, request["file"]):
             program.load_weights(model, request["weights"])
-        with on_device(request["device"]):
-            tensors = traced_inputs(request)
-            for name, item in leaves(model):
-                run = runnable(item, tensors[0])
-                tensors = [run(tensor, training=request["training"]) for tensor in tensors]
-                found[name] = to_numpy(tensors[-1])
-    write_arrays(request["output"], list(found.values()))
-    return {"names": list(found), "evidence": evidence, "loaded": model is not None}
+        with on_device(request["device"]), Watch(model) as watch:
+            for tensors in traced_inputs(request):
+                # What was computed before an error still tells where it came from.
+                records = watch.records = []
+                model(tensors, training=request["training"])
+    write_arrays(request["output"], [array for _, array in records])
+    names = [name for name, _ in records]
+    # The calls of a layer have one name.
+    said = {"names": names, "names_of_layers": True}
+    return {**said, "evidence": evidence, "loaded": model is not None}
 
 
 def export(request: Request) -> dict[str, Any]:
