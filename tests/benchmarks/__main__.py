@@ -14,6 +14,9 @@ BENCHMARKS = {
     "torch": ("torch_code", "main"),
     "latency": ("latency", "main"),
     "sequences": ("sequences", "main"),
+    "head": ("applications", "head"),
+    "import": ("applications", "large"),
+    "applications": ("applications", "everything"),
 }
 
 
