@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,6 +22,25 @@ def test_spec_is_the_example() -> None:
     assert shown is not None
     example = (ROOT / "examples" / "mnist_cnn.yaml").read_text()
     assert yaml.safe_load(shown[1]) == yaml.safe_load(example)
+
+
+def test_graph_is_the_example() -> None:
+    shown = re.search(r"```yaml\n(# examples/residual.*?)```", README, re.DOTALL)
+    assert shown is not None
+    example = (ROOT / "examples" / "residual_two_inputs.yaml").read_text()
+    assert yaml.safe_load(shown[1]) == yaml.safe_load(example)
+
+
+def test_graph_in_python_runs() -> None:
+    shown = re.search(
+        r"```python\n(import seqgen as keras\n[^`]*features = .*?)```", README, re.DOTALL
+    )
+    assert shown is not None
+    made: dict[str, Any] = {}
+    exec(shown[1], made)
+    assert len(made["features"].outputs) == len(made["model"].layers) == 6
+    assert made["features"].weights == made["model"].weights
+    assert made["model"].to_dict()["graph"][2] == {"Add": {"from": ["conv2d", "conv2d_1"]}}
 
 
 def test_program_is_the_example_s() -> None:

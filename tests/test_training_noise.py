@@ -49,6 +49,7 @@ CASES = {
     "dropout_of_batch": ([4, 300], {"Dropout": {"rate": 0.3, "noise_shape": [1, None, None]}}),
     "dropout_of_channels": ([4, 5, 6], {"Dropout": {"rate": 0.3, "noise_shape": [None, 1, 1, 6]}}),
     "dropout_shared_rate_1": ([4, 5], {"Dropout": {"rate": 1.0, "noise_shape": [None, 1, None]}}),
+    "stochastic_depth": ([4, 5], {"StochasticDepth": 0.3}),
     "spatial_1d": ([4, 6], {"SpatialDropout1D": 0.3}),
     "spatial_2d": ([4, 5, 6], CHANNELS_FIRST, {"SpatialDropout2D": 0.3}),
     "spatial_2d_equal_sizes": ([5, 5, 5], CHANNELS_FIRST, {"SpatialDropout2D": 0.3}),

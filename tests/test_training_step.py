@@ -62,6 +62,92 @@ SEQUENCES = {
     "mean": ["Masking", {"Dense": 3}, "GlobalAveragePooling1D"],
     "each_step": [{"TimeDistributed": {"layer": {"Dense": 4}}}, {"LSTM": 2}],
 }
+RESIDUAL = {"Conv2D": {"filters": 3, "kernel_size": 3, "padding": "same", "name": "conv"}}
+# Specs with `graph`, as in tests/specs; each has one input.
+GRAPHS = {
+    "residual_with_a_shared_layer": [
+        RESIDUAL,
+        {"BatchNormalization": {"name": "norm"}},
+        {"Add": {"from": ["input_layer", "norm"], "name": "sum"}},
+        {"call": {"layer": "conv", "from": "sum", "name": "conv_again"}},
+        {"call": {"layer": "norm", "from": "conv_again", "name": "norm_again"}},
+        {"Add": {"from": ["sum", "norm_again"]}},
+        "GlobalAveragePooling2D",
+        {"Dense": 2},
+    ],
+    "channels_weighted": [
+        RESIDUAL,
+        "GlobalAveragePooling2D",
+        {"Dense": {"units": 3, "activation": "sigmoid", "name": "weights"}},
+        {"Multiply": {"from": ["weights", "conv"]}},
+        CONV,
+    ],
+    "likeness": [
+        RESIDUAL,
+        {"Dot": {"axes": 3, "normalize": True, "from": ["conv", "input_layer"]}},
+    ],
+}
+GRAPHS_OF_SEQUENCES = {
+    "heads": [
+        {"Dense": {"units": 4, "name": "x"}},
+        {
+            "MultiHeadAttention": {
+                "num_heads": 2,
+                "key_dim": 3,
+                "use_gate": True,
+                "from": ["x", "input_layer"],
+                "with": {"use_causal_mask": True},
+            }
+        },
+        {"LayerNormalization": {}},
+    ],
+    "heads_masked": [
+        {"Masking": {"name": "kept"}},
+        {"Dense": {"units": 4, "name": "x"}},
+        {
+            "MultiHeadAttention": {
+                "num_heads": 2,
+                "key_dim": 3,
+                "value_dim": 2,
+                "output_shape": 5,
+                "from": ["x", "kept"],
+            }
+        },
+    ],
+    "groups_masked": [
+        {"Masking": {"name": "kept"}},
+        {
+            "GroupQueryAttention": {
+                "head_dim": 3,
+                "num_query_heads": 4,
+                "num_key_value_heads": 2,
+                "sliding_window": 3,
+                "from": ["input_layer", "kept"],
+            }
+        },
+    ],
+    "attention": [
+        {"Masking": {"name": "kept"}},
+        {"Dense": {"units": 3, "name": "x"}},
+        {"Attention": {"use_scale": True, "from": ["x", "kept"], "name": "dot"}},
+        {"Attention": {"score_mode": "concat", "use_scale": True, "from": ["dot", "x"]}},
+    ],
+    "additive": [
+        {"Masking": {"name": "kept"}},
+        {"AdditiveAttention": {"from": ["kept", "kept"], "with": {"use_causal_mask": True}}},
+        {"Dense": 2},
+    ],
+    "masked": [
+        {"Masking": {"name": "kept"}},
+        {"Dense": {"units": 3, "name": "a"}},
+        {"Masking": {"mask_value": 1.0, "name": "kept_too", "from": "input_layer"}},
+        {"Dense": {"units": 3, "name": "b"}},
+        {"Multiply": {"from": ["a", "b"], "name": "product"}},
+        {"Maximum": {"from": ["product", "a"], "name": "largest"}},
+        {"Concatenate": {"axis": 1, "from": ["largest", "a"], "name": "all"}},
+        {"LSTM": 3},
+    ],
+}
 RATE = 0.1
 
 
@@ -99,7 +185,8 @@ def torch_step(program: ModuleType, weights: str, x: Any) -> dict[str, np.ndarra
 def as_in_torch(graph: Model, manifest: Manifest, values: dict[str, np.ndarray]) -> Any:
     """Variables in Keras layout, by the name and as PyTorch has them."""
     lowered = TARGETS["torch"].lower(graph, "native")
-    moves = [m for node in lowered.nodes for m in TARGETS["torch"].moves(lowered, node)]
+    first = [node for node in lowered.nodes if not node.same_as]
+    moves = [m for node in first for m in TARGETS["torch"].moves(lowered, node)]
     names = manifest.content["targets"]["torch"]["weights"]
     known = {key: iter(names_of(names, key)) for key in names}
     return {next(known[m.weight.key]): m.apply(values[m.weight.key]) for m in moves}
@@ -122,9 +209,27 @@ def test_step_changes_variables_as_in_keras(case: str, tmp_path: Any) -> None:
     check_step(CASES[case], np.random.default_rng(3).normal(size=(6, 5, 4, 3)), tmp_path)
 
 
-def check_step(layers: list[Any], x: np.ndarray, tmp_path: Any) -> None:
-    """Compare every variable after a step over a batch."""
-    spec = {"name": "step", "input": x.shape[1:], "dtype": "float64", "layers": layers}
+@pytest.mark.parametrize("case", GRAPHS)
+def test_step_of_a_graph_changes_variables_as_in_keras(case: str, tmp_path: Any) -> None:
+    x = np.random.default_rng(3).normal(size=(6, 5, 4, 3))
+    check_step(GRAPHS[case], x, tmp_path, "graph")
+
+
+@pytest.mark.parametrize("case", GRAPHS_OF_SEQUENCES)
+def test_step_of_a_graph_over_sequences(case: str, tmp_path: Any) -> None:
+    check_step(GRAPHS_OF_SEQUENCES[case], sequences(), tmp_path, "graph")
+
+
+def check_step(items: list[Any], x: np.ndarray, tmp_path: Any, what: str = "layers") -> None:
+    """Compare every variable after a step over a batch.
+
+    Args:
+        items: The layers, or the items of a graph.
+        x: The batch.
+        tmp_path: A folder for the weights.
+        what: Which of the two they are, `layers` or `graph`.
+    """
+    spec = {"name": "step", "input": list(x.shape[1:]), "dtype": "float64", what: items}
     graph = graph_of(spec)
     manifest = generate_programs(graph, Options(("keras", "torch")), "")
     weights = str(tmp_path / "weights.safetensors")
