@@ -13,6 +13,7 @@ import seqgen
 from seqgen import layers
 from seqgen.layers.base import LAYERS, Layer
 from seqgen.spec.files import from_text
+from seqgen.spec.flatten import flatten
 from seqgen.spec.whole import Whole
 from tests.spec.graphs import GRAPHS, random_graph
 from tests.spec.models import MODELS, model_of
@@ -25,8 +26,11 @@ WRITERS = {
 }
 
 
-def described(item: Any) -> Any:
-    """Everything that a spec says of a layer or a model, or of an argument."""
+def described(item: Any, within: bool = False) -> Any:
+    """Everything that a spec says of a layer or a model, or of an argument.
+
+    That a model within was made frozen says nothing: its layers are trained all the same.
+    """
     if isinstance(item, tuple):
         return [described(each) for each in item]
     if isinstance(item, Layer):
@@ -38,8 +42,10 @@ def described(item: Any) -> Any:
         return item
     entry = item.declared if isinstance(item, seqgen.Sequential) else None
     reads = [(step.reads, step.arguments) for step in item.steps]
-    rest = [described(entry), reads, item.results, *map(described, item.layers)]
-    return item.name, item.dtype, item.trainable, rest
+    layers = [described(layer, within=True) for layer in item.layers]
+    rest = [described(entry), reads, item.results, *layers]
+    trainable = any(leaf.layer.trainable for leaf in flatten(item)) if within else item.trainable
+    return item.name, item.dtype, trainable, rest
 
 
 def graph_of(model: Any) -> Any:

@@ -253,7 +253,7 @@ def test_weights_are_saved_to_safetensors_only(name: str, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["a.keras", "a"])
+@pytest.mark.parametrize("name", ["a.pt", "a"])
 def test_weights_are_loaded_from_files_of_weights_only(name: str, tmp_path: Path) -> None:
     model = seqgen.Sequential([seqgen.Input((2,)), layers.Dense(1)])
     with pytest.raises(SpecError, match=r"\.safetensors"):

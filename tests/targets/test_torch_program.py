@@ -24,9 +24,12 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def batch(manifest: dict[str, Any], size: int) -> Any:
-    """A batch as the manifest describes the input; open sizes are 16, that of the batch `size`."""
-    entry = manifest["targets"]["torch"]["inputs"][0]
+def batch(manifest: dict[str, Any], size: int) -> tuple[Any, ...]:
+    """A batch as the manifest describes the inputs; open sizes are 16, that of the batch `size`."""
+    return tuple(made(entry, size) for entry in manifest["targets"]["torch"]["inputs"])
+
+
+def made(entry: dict[str, Any], size: int) -> Any:
     known = [16 if i else size for i in range(len(entry["shape"]))]
     sizes = [
         n if isinstance(n, int) else other for n, other in zip(entry["shape"], known, strict=True)
@@ -37,12 +40,16 @@ def batch(manifest: dict[str, Any], size: int) -> Any:
     return torch.randn(sizes, generator=generator)
 
 
-def call(model: Any, x: Any) -> Any:
-    """The result for a batch, from states that are zeros if the model keeps some."""
+def results(made: Any) -> tuple[Any, ...]:
+    return made if isinstance(made, tuple) else (made,)
+
+
+def call(model: Any, x: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The results for a batch, from states that are zeros if the model keeps some."""
     if hasattr(model, "reset_states"):
         model.reset_states()
     with torch.no_grad():
-        return model(x)
+        return results(model(*x))
 
 
 @pytest.fixture(scope="module", params=SPECS, ids=lambda spec: spec.stem)
@@ -60,25 +67,30 @@ def test_compiles_as_one_graph(example: tuple[Any, dict[str, Any]]) -> None:
     # torch.compile leaves recurrent modules out of its graphs unless it is told otherwise.
     with torch._dynamo.config.patch(allow_rnn=True):
         compiled = torch.compile(model, fullgraph=True, backend="eager")
-        assert torch.equal(call(compiled, x), expected)
+        for a, b in zip(call(compiled, x), expected, strict=True):
+            assert torch.equal(a, b)
 
 
 def test_exports_with_an_open_batch(example: tuple[Any, dict[str, Any]]) -> None:
     model, manifest = example
-    entry = manifest["targets"]["torch"]["inputs"][0]["shape"]
-    opened = {axis: torch.export.Dim.AUTO for axis, n in enumerate(entry) if not isinstance(n, int)}
+    shapes = [entry["shape"] for entry in manifest["targets"]["torch"]["inputs"]]
+    opened = tuple(
+        {axis: torch.export.Dim.AUTO for axis, n in enumerate(shape) if not isinstance(n, int)}
+        for shape in shapes
+    )
     x = batch(manifest, 5)
     expected = call(model, x)
     if hasattr(model, "reset_states"):
         model.reset_states()
-    exported = torch.export.export(model, (batch(manifest, 3),), dynamic_shapes=(opened,))
-    assert torch.allclose(call(exported.module(), x), expected, rtol=1e-5, atol=1e-6)
+    exported = torch.export.export(model, batch(manifest, 3), dynamic_shapes=opened)
+    for a, b in zip(call(exported.module(), x), expected, strict=True):
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_every_parameter_gets_a_gradient(example: tuple[Any, dict[str, Any]]) -> None:
     model, manifest = example
     model.train()
-    model(batch(manifest, 4)).square().sum().backward()
+    sum(y.square().sum() for y in results(model(*batch(manifest, 4)))).backward()
     missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     model.zero_grad()
     model.eval()

@@ -90,6 +90,20 @@ ORACLE = [
 ]
 
 
+def chain(*layers: dict[str, Any]) -> dict[str, Any]:
+    """A chain of layers as the oracle is told of a graph."""
+    names = ["x", *(f"layer_{number}" for number in range(len(layers)))]
+    plain = {"same_as": "", "as_list": False, "ports": [], "by_name": [], "call": {}}
+    return {
+        "entries": [{"name": "x", "shape": [3, 1, 2], "dtype": "float32"}],
+        "layers": [
+            {**plain, **layer, "name": name, "inputs": [before]}
+            for layer, before, name in zip(layers, names, names[1:], strict=False)
+        ],
+        "outputs": names[-1:],
+    }
+
+
 def states() -> list[np.ndarray]:
     """The state after each batch."""
     found = [np.zeros((3, 2), "f4")]
@@ -118,7 +132,7 @@ class Desk:
             "weights": str(self.folder / "weights.safetensors"),
             "file": str(file),
             "device": "cpu",
-            "dtype": "float32",
+            "dtypes": ["float32"],
             "training": False,
         }
         said = self.pool.ask(framework, op, **{**request, **more})
@@ -145,7 +159,7 @@ def test_a_program_goes_on_from_batch_to_batch(framework: str, desk: Desk) -> No
 
 
 def test_so_does_the_oracle(desk: Desk) -> None:
-    received, _ = desk.ask("keras", "oracle", layers=ORACLE, shape=[3, 1, 2])
+    received, _ = desk.ask("keras", "oracle", graph=chain(*ORACLE))
     assert_close(received, RESULTS)
 
 
@@ -153,7 +167,7 @@ def test_so_does_the_oracle(desk: Desk) -> None:
 def test_a_trace_comes_after_the_batches_before(index: int, desk: Desk) -> None:
     more = {"index": index, "classes": ["Net"]}
     expected = [states()[index], RESULTS[index]]
-    traced, _ = desk.ask("keras", "oracle_trace", layers=ORACLE, shape=[3, 1, 2], **more)
+    traced, _ = desk.ask("keras", "oracle_trace", graph=chain(*ORACLE), **more)
     assert_close(traced, expected)
     assert_close(desk.ask("keras", "trace", **more)[0], expected)
     assert_close(desk.ask("onnx", "trace", **more)[0][-2:], expected)
@@ -171,9 +185,9 @@ def test_nested_states_of_stacked_cells_begin_at_zero(desk: Desk) -> None:
         {key: np.ones(shape, "f4") for key, shape in zip(keys, shapes, strict=True)},
         desk.folder / "weights.safetensors",
     )
-    arrays, _ = desk.ask("keras", "oracle", layers=[layer], shape=[3, 1, 2])
+    arrays, _ = desk.ask("keras", "oracle", graph=chain(layer))
     alone = {**layer, "arguments": {"cell": stacked}}
-    first, _ = desk.ask("keras", "oracle", layers=[alone], shape=[3, 1, 2])
+    first, _ = desk.ask("keras", "oracle", graph=chain(alone))
     assert_close(arrays[:1], first[:1])
     assert not np.allclose(arrays[1], first[1])
 
