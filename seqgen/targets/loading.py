@@ -1,6 +1,6 @@
 """How a program loads the weights of a file: one by one, or by layer and in loops."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seqgen.ir.graph import Model, Node
@@ -12,7 +12,7 @@ from seqgen.targets.base import Move, Target
 from seqgen.targets.blocks import prefix_of
 from seqgen.targets.modules import Class
 
-Uses = list[tuple[str, dict[str, str]]]
+Uses = list[tuple[str, Mapping[str, str]]]
 # By the name of a weight here: its name in the file, and where its axes stand here.
 Table = dict[str, tuple[str, Permutation]]
 
@@ -87,7 +87,7 @@ class Loading:
         return [(f"{path}.{move.name}", move) for move in moves]
 
     def _outside(
-        self, cls: Class, prefix: str, same: dict[str, str], uses: dict[str, tuple[Class, Uses]]
+        self, cls: Class, prefix: str, same: Mapping[str, str], uses: dict[str, tuple[Class, Uses]]
     ) -> Iterator[tuple[str, Node]]:
         """The layers that are part of no class with several uses, and with them those uses."""
         for step, node in cls.made:
@@ -95,8 +95,7 @@ class Loading:
                 found = self.model.by_name[same.get(node.name, node.name)]
                 yield prefix + cls.names[node.name], found
             for call in step.calls:
-                path = ".".join(filter(None, (prefix + step.attribute, call.place)))
-                inner = {key: same.get(own, own) for key, own in call.same.items()} or same
+                path, inner = prefix + step.path(call), call.within(same)
                 if call.cls.repeats:
                     uses.setdefault(call.cls.name, (call.cls, []))[1].append((path, inner))
                 else:
@@ -167,7 +166,7 @@ def _order(move: Move) -> Permutation | None:
     return numbers if step == "transpose" and not more and len(numbers) == rank else None
 
 
-def _stem(same: dict[str, str], names: Sequence[str]) -> str:
+def _stem(same: Mapping[str, str], names: Sequence[str]) -> str:
     """What the keys of a use begin with; empty if there is nothing."""
     stem = prefix_of(names)
     scope = next(iter(same.values())).rpartition("/")[0].replace("/", ".")

@@ -25,15 +25,17 @@ class Call:
 
     Attributes:
         cls: The class.
-        arguments: What its constructor is given, as source code.
         same: The node here for each node of the class, where that was made for another use.
         place: Its number in the stack that it is part of; empty if it is part of none.
     """
 
     cls: "Class"
-    arguments: str = ""
     same: dict[str, str] = field(default_factory=dict)
     place: str = ""
+
+    def within(self, same: Mapping[str, str]) -> Mapping[str, str]:
+        """The node for each node of the class, inside another use for which `same` says that."""
+        return {name: same.get(own, own) for name, own in self.same.items()} or same
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Step:
     def last(self) -> Node:
         """The node whose output the statement makes."""
         return self.nodes[-1]
+
+    def path(self, call: Call) -> str:
+        """The path of one of its submodules, below the class around."""
+        return f"{self.attribute}.{call.place}" if call.place else self.attribute
 
 
 @dataclass(frozen=True)
@@ -137,10 +143,8 @@ class Class:
             if node is not None:
                 yield self.names[node.name], same.get(node.name, node.name)
             for call in step.calls:
-                prefix = ".".join(filter(None, (step.attribute, call.place)))
-                inner = {name: same.get(own, own) for name, own in call.same.items()}
-                for path, name in call.cls.leaves(inner or same):
-                    yield f"{prefix}.{path}", name
+                for path, name in call.cls.leaves(call.within(same)):
+                    yield f"{step.path(call)}.{path}", name
 
 
 def nests(node: Node, before: Node | None) -> bool:

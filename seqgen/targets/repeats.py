@@ -214,7 +214,7 @@ class Repeats:
     def _step(self, blocks: list[Block], attribute: str, made: str) -> Step:
         several = len(blocks) > 1
         calls = tuple(
-            Call(self._made[block.kind], "", _same(block), str(place) if several else "")
+            Call(self._made[block.kind], _same(block), str(place) if several else "")
             for place, block in enumerate(blocks)
         )
         nodes = tuple(node for block in blocks for node in block.nodes)

@@ -35,8 +35,7 @@ def statements(
     """
     for step in part.steps:
         for call in step.calls:
-            inner = {name: same.get(own, own) for name, own in call.same.items()} or same
-            yield from statements(graph, call.cls, inner)
+            yield from statements(graph, call.cls, call.within(same))
         name = step.given[0].name
         yield same.get(name, name) if same.get(name, name) in graph.by_name else ""
 
