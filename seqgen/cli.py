@@ -226,6 +226,9 @@ def port_weights(spec: Path, as_json: Path | None, **options: Any) -> None:
     The source must hold exactly the weights of the spec: every name, shape and dtype that does not
     fit is listed, and nothing is written then. Pickles are never run.
 
+    A state dict of another PyTorch module is read if its modules with weights are, in their order,
+    the layers of a Sequential spec.
+
     In a pipe, each line is a variable: key, source, target, shape and dtype, with tabs between.
     """
     import seqgen

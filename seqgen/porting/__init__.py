@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seqgen.errors import MismatchError, SeqgenError, SpecError
-from seqgen.porting.formats import Format, format_of, writable
+from seqgen.porting.content import Names
+from seqgen.porting.formats import format_of, writable
 from seqgen.porting.programs import layout_of
 from seqgen.porting.report import Ported, Porting
 from seqgen.tensor_file import Lazy
@@ -38,7 +39,8 @@ def port_weights(
 
     `.safetensors`, `.weights.h5` and `.pt` (or `.pth`: the state dict of the generated PyTorch
     program) are read and written; `.keras`, `.h5` (or `.hdf5`) and `.onnx` (the graph that the
-    generated ONNX program writes) are read only.
+    generated ONNX program writes) are read only. The state dict of another PyTorch module is read
+    too, if its modules with weights are, in their order, the layers of a Sequential.
 
     Args:
         model: The model; its own weights stay as they are.
@@ -73,7 +75,8 @@ def port_weights(
         writes.write(staged, weights, model, layouts[1])
         if broken:
             raise MismatchError(_not_finite(source, dict.fromkeys(broken)))
-    rows = _rows(model, content.weights, (reads, layouts[0]), (writes, layouts[1]))
+    names_in = content.names or reads.names(model, layouts[0])
+    rows = _rows(content.weights, names_in, writes.names(model, layouts[1]))
     return Porting(str(source), str(target), rows, content.left_out)
 
 
@@ -127,11 +130,8 @@ def _staged(target: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _rows(
-    model: "Sequential", weights: Weights, source: tuple[Format, str], target: tuple[Format, str]
-) -> tuple[Ported, ...]:
+def _rows(weights: Weights, names_in: Names, names_out: Names) -> tuple[Ported, ...]:
     """What went where, in the order of the model."""
-    names_in, names_out = (form.names(model, layout) for form, layout in (source, target))
     return tuple(
         Ported(key, names_in[key], names_out[key], weights.shape(key), weights.dtype(key))
         for key in names_out

@@ -19,10 +19,12 @@ class Content:
     Attributes:
         weights: The variables in Keras layout, by key.
         left_out: Names of what it holds besides, and Keras has no variable for.
+        names: What it calls each variable, if not what files of its kind do.
     """
 
     weights: Weights
     left_out: tuple[str, ...] = ()
+    names: Names | None = None
 
 
 def checked(

@@ -1,4 +1,4 @@
-"""State dicts of the generated PyTorch program, as `torch.save` writes them.
+"""State dicts of the generated PyTorch program, or of another module, as `torch.save` writes them.
 
 They are read with `weights_only=True`, so that nothing within a pickle is ever run, and the arrays
 of the archive must be stored as they are, so that no more memory is taken than the file has bytes.
@@ -13,8 +13,9 @@ import numpy as np
 
 from seqgen.errors import SeqgenError, UnsupportedError
 from seqgen.layers.arguments import short
-from seqgen.porting.content import Content, checked, refused
-from seqgen.porting.programs import Placing, placing
+from seqgen.porting.content import Content, Names, checked, refused
+from seqgen.porting.programs import NATIVE, Placing, placing
+from seqgen.porting.torch_order import by_order, modules_of
 from seqgen.tensor_file import CODES, Lazy
 from seqgen.weights import Weights
 
@@ -120,14 +121,13 @@ def _stored(path: Path) -> dict[str, Lazy]:
     return {key: entry for key, entry in entries.items() if isinstance(entry, Lazy)}
 
 
-def _counters(entries: dict[str, Lazy], places: Placing) -> list[str]:
-    """The counts of batches of the model's BatchNormalization layers."""
-    names = {name for name, _ in places.placed}
+def _counters(entries: dict[str, Lazy]) -> list[str]:
+    """The counts of batches of BatchNormalization layers."""
     return [
         key
         for key, entry in entries.items()
         if key.rpartition(".")[2] == COUNTER
-        and f"{key.removesuffix(COUNTER)}{COUNTED}" in names
+        and f"{key.removesuffix(COUNTER)}{COUNTED}" in entries
         and (entry.shape, entry.dtype) == ((), "int64")
     ]
 
@@ -139,18 +139,57 @@ def _hint(entries: dict[str, Lazy]) -> str:
     return ""
 
 
+def _sum(entries: list[Lazy]) -> Lazy:
+    """The sum of arrays of one shape and dtype."""
+    first, *more = entries
+    if not more:
+        return first
+    return Lazy(first.shape, first.dtype, lambda: sum((e.load() for e in more), first.load()))
+
+
+def _is_foreign(entries: dict[str, Lazy], places: Placing) -> bool:
+    """Whether a state dict has no module of the program, and its names are not just wrapped."""
+    own = modules_of(name for name, _ in places.placed)
+    return (
+        bool(own and entries) and not _hint(entries) and own.keys().isdisjoint(modules_of(entries))
+    )
+
+
 def read(path: Path, model: "Sequential", layout: str) -> Content:
-    """The weights of a state dict of the generated PyTorch program.
+    """The weights of a state dict: of the generated PyTorch program, or of another module.
+
+    That of another module is matched by the order of its layers, where the names have no module of
+    the program, which then must have PyTorch's own layout.
 
     Raises:
         SeqgenError: It is not a plain state dict of tensors.
-        MismatchError: Names, shapes or dtypes are not those of the program.
+        MismatchError: Names, shapes or dtypes are not those of the program, or the modules are not
+            the layers of the model in their order.
     """
     places, entries = placing(model, "torch", layout), _stored(path)
-    counters = _counters(entries, places)
-    stored = Weights({key: entry for key, entry in entries.items() if key not in counters})
-    checked(path, stored, places.specs, places.lowered.dtype, _hint(entries))
-    return Content(places.restored(stored), tuple(counters))
+    counters = _counters(entries)
+    stored = {key: entry for key, entry in entries.items() if key not in counters}
+    names: Names | None = None
+    if layout == NATIVE and _is_foreign(stored, places):
+        sources = by_order(path, model, places, stored)
+        _check_dtypes(path, stored, places.lowered.dtype)
+        stored = {name: _sum([stored[part] for part in found]) for name, found in sources.items()}
+        names = {
+            key: tuple(part for own in found for part in sources[own])
+            for key, found in places.names.items()
+        }
+    weights = checked(path, Weights(stored), places.specs, places.lowered.dtype, _hint(entries))
+    return Content(places.restored(weights), tuple(counters), names)
+
+
+def _check_dtypes(path: Path, stored: dict[str, Lazy], dtype: str) -> None:
+    """Refuse tensors of another dtype than the model's by their own names."""
+    wrong = [
+        f"'{key}': expected {dtype}, received {entry.dtype}"
+        for key, entry in stored.items()
+        if entry.dtype != dtype
+    ]
+    refused(path, "it holds weights of another dtype than the model", wrong)
 
 
 def write(path: Path, weights: Weights, model: "Sequential", layout: str) -> None:
