@@ -7,9 +7,10 @@ from typing import Any
 from seqgen.errors import SpecError, UnsupportedError
 from seqgen.importers.onnx_arrays import FLOATS
 from seqgen.importers.onnx_file import Network, Operator, Port, read
+from seqgen.importers.onnx_gelu import with_gelus
 from seqgen.importers.onnx_names import model_name
-from seqgen.importers.onnx_operators import convert, is_channels_first
-from seqgen.importers.onnx_values import Value, plain
+from seqgen.importers.onnx_operators import convert, is_channels_first, is_time_first
+from seqgen.importers.onnx_values import Stack, Value, plain
 from seqgen.importers.onnx_walk import Walk
 from seqgen.ir.types import Dim, Permutation
 from seqgen.layers.base import Layer
@@ -34,7 +35,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Sequential | Model:
     channels behind the batch, the input of the spec has them last, as Keras has them, and so has an
     output that the layers leave so; the ONNX program that is generated from the spec takes and
     returns the very tensors of the file, and its manifest has the permutations. Transposes around
-    such operators vanish.
+    such operators vanish. Where recurrent operators read an input as it is, its steps stand before
+    its batch; the spec has the batch first, as Keras has it, and so have its outputs and programs.
 
     A constant that is added to or multiplied by each place of an axis becomes a frozen
     BatchNormalization with statistics that do nothing; to divide by one is to multiply by its
@@ -49,7 +51,7 @@ def from_onnx(path: str | os.PathLike[str]) -> Sequential | Model:
         UnsupportedError: Operators have no exact layer; all are named, with their attributes.
         SeqgenError: It is no ONNX file, or it is broken.
     """
-    network = read(Path(path))
+    network = with_gelus(read(Path(path)))
     walk = Walk(network, _batch(network), _dtype(network))
     entries = [_entry(walk, port) for port in network.inputs]
     walk.run(convert)
@@ -64,7 +66,8 @@ def from_onnx(path: str | os.PathLike[str]) -> Sequential | Model:
 
 def _batch(network: Network) -> Dim:
     """The one size of the batch, or a name if it is open."""
-    found = {port.sizes[0] if isinstance(port.sizes[0], int) else BATCH for port in network.inputs}
+    sizes = [port.sizes[is_time_first(network, port)] for port in network.inputs]
+    found = {size if isinstance(size, int) else BATCH for size in sizes}
     if not found:
         raise UnsupportedError("the graph has no input; it is a constant, and no model")
     if len(found) > 1:
@@ -89,6 +92,8 @@ def _dtype(network: Network) -> str:
 
 def _entry(walk: Walk, port: Port) -> Input:
     """The input of the spec for one of the graph."""
+    if is_time_first(walk.network, port):
+        return _entry_of_steps(walk, port)
     sizes = port.sizes[1:]
     first = len(sizes) > 1 and is_channels_first(walk.network, port)
     placed = (*sizes[1:], sizes[0]) if first else sizes
@@ -98,6 +103,17 @@ def _entry(walk: Walk, port: Port) -> Input:
     if first:
         axes = ((0,), (len(sizes),), *((axis,) for axis in range(1, len(sizes))))
     walk.values[port.name] = Value(entry.tensor, (walk.batch, *placed), axes)
+    return entry
+
+
+def _entry_of_steps(walk: Walk, port: Port) -> Input:
+    """The input of the spec, which has the batch first, for one that has the steps first."""
+    steps, _, *others = port.sizes
+    sizes = (steps, *others)
+    shape = tuple(size if isinstance(size, int) else None for size in sizes)
+    entry = Input(shape, dtype=port.dtype, name=walk.port_name(port.name))
+    axes = ((1,), (0,), *plain(len(port.sizes))[2:])
+    walk.values[port.name] = Value(entry.tensor, (walk.batch, *sizes), axes)
     return entry
 
 
@@ -113,12 +129,23 @@ def _outputs(walk: Walk, entries: list[Input]) -> list[Tensor]:
         # What is made now is made for a result, and by no operator.
         walk.operator = Operator("Output", name, (), (name,), {}, 0)
         stays = value.is_plain and perm == tuple(axis for (axis,) in value.axes)
-        found.append((value if stays else walk.in_order(value)).tensor)
+        found.append((value if stays else _arranged(walk, value)).tensor)
     return found
+
+
+def _arranged(walk: Walk, value: Value) -> Value:
+    """A result in the order of the file, but for a batch that stands second as in an input."""
+    ports = (walk.values[port.name] for port in walk.network.inputs)
+    steps = any(isinstance(port, Value) and port.axes[0] != (0,) for port in ports)
+    if steps and value.axes[1:2] == ((0,),):
+        return walk.arranged(value, (1, 0, *range(2, value.rank)))
+    return walk.in_order(value)
 
 
 def _result(walk: Walk, name: str) -> Value:
     value = walk.values[name]
+    if isinstance(value, Stack):
+        raise UnsupportedError(f"output '{name}': {Stack.advice}")
     if not isinstance(value, Value):
         raise UnsupportedError(f"output '{name}' is a constant, which no layer makes")
     return value

@@ -69,13 +69,18 @@ def selu(walk: Walk, operator: Operator) -> Value:
 def hard_sigmoid(walk: Walk, operator: Operator) -> Value:
     """The function of Keras 3, that of Keras 2, or the sparse one."""
     alpha, beta = operator.real("alpha", 0.2), operator.real("beta", 0.5)
+    return activation(walk, walk.value(operator), hard_sigmoid_name(operator, alpha, beta))
+
+
+def hard_sigmoid_name(operator: Operator, alpha: float, beta: float) -> str:
+    """The name of the function with this slope and this offset."""
     slopes = {"hard_sigmoid": 1 / 6, "hard_sigmoid_keras_2": 0.2, "sparse_sigmoid": 0.5}
     known = (name for name, slope in slopes.items() if math.isclose(alpha, slope, rel_tol=1e-6))
     name = next(known, None)
     if name is None or beta != 0.5:
         message = f"expected alpha 1/6, 0.2 or 0.5 and beta 0.5, received {alpha} and {beta}"
         operator.refuse(f"{message}; Keras has no other")
-    return activation(walk, walk.value(operator), name)
+    return name
 
 
 def gelu(walk: Walk, operator: Operator) -> Value:

@@ -104,7 +104,7 @@ def _with_constant(walk: Walk, operator: Operator, x: Value, constant: Array, fi
     if operator.kind == "Add" and _takes_einsum_bias(x):
         return _with_einsum_bias(walk, x, constant.reshaped(shape))
     own = [place for place, size in enumerate(shape) if size != 1]
-    if len(own) == 1 and len(x.axes[own[0]]) == 1 and own[0] > 0:
+    if len(own) == 1 and len(x.axes[own[0]]) == 1 and x.axes[own[0]] != (0,):
         (axis,) = x.axes[own[0]]
         vector = constant.reshaped((constant.size,))
         return _along_axis(walk, operator.kind, x, axis, vector)

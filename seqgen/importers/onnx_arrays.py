@@ -1,7 +1,7 @@
 """Constants of an ONNX file: checked before they are read, and read when they are asked for."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,25 @@ class Array:
         array = np.asarray(values)
         key = ((array.shape, array.dtype.name, array.tobytes()),)
         return cls(array.shape, array.dtype.name, key, lambda: array)
+
+    @classmethod
+    def joined(cls, arrays: "Sequence[Array]", axis: int) -> "Array":
+        """Arrays of one dtype behind each other.
+
+        Raises:
+            ValueError: Their shapes do not go together.
+        """
+        first = arrays[0]
+        rank = len(first.shape)
+        at = axis % rank if -rank <= axis < rank else rank
+        around = {(*array.shape[:at], *array.shape[at + 1 :]) for array in arrays}
+        if at == rank or len(around) != 1 or any(len(array.shape) != rank for array in arrays):
+            raise ValueError(f"shapes {[array.shape for array in arrays]} along axis {axis}")
+        shape = (*first.shape[:at], sum(a.shape[at] for a in arrays), *first.shape[at + 1 :])
+        key = ("joined", at, *(array.key for array in arrays))
+        return cls(
+            shape, first.dtype, (key,), lambda: np.concatenate([a.load() for a in arrays], at)
+        )
 
     @property
     def size(self) -> int:
@@ -107,6 +126,10 @@ class Array:
     def inverted(self) -> "Array":
         """One over each number."""
         return self._made("inverted", self.shape, lambda a: (1 / a.astype(float)).astype(a.dtype))
+
+    def summed(self) -> "Array":
+        """The sum along the first axis."""
+        return self._made("summed", self.shape[1:], lambda a: a.sum(0, dtype=a.dtype))
 
     def lazy(self) -> Lazy:
         """The array for a store of weights."""

@@ -6,7 +6,8 @@ from string import ascii_lowercase
 
 from seqgen.importers.onnx_arrays import DTYPES, FLOATS, Array
 from seqgen.importers.onnx_file import Operator
-from seqgen.importers.onnx_values import Value, inverse_rows, plain
+from seqgen.importers.onnx_recurrent import last_step, of_stack
+from seqgen.importers.onnx_values import Stack, Value, inverse_rows, plain
 from seqgen.importers.onnx_walk import Converter, Walk
 from seqgen.layers.einsum import Equation
 
@@ -64,7 +65,7 @@ def gemm(walk: Walk, operator: Operator) -> Value:
 def gather(walk: Walk, operator: Operator) -> Value:
     """An Embedding, which takes rows of a constant table; or one place of an axis."""
     read = walk.read(operator, 0)
-    if isinstance(read, Value):
+    if isinstance(read, Value | Stack):
         return _picked(walk, operator, read)
     if not isinstance(read, Array) or operator.integer("axis") != 0 or len(read.shape) != 2:
         operator.refuse("expected a constant table of which rows are taken")
@@ -78,17 +79,20 @@ def gather(walk: Walk, operator: Operator) -> Value:
     )
 
 
-def _picked(walk: Walk, operator: Operator, x: Value) -> Value:
+def _picked(walk: Walk, operator: Operator, x: Value | Stack) -> Value:
     """What stands at one place of an axis."""
     places = walk.weight(operator, 1)
-    axis = walk.axis(operator, x, operator.integer("axis"))
     if places.size != 1 or len(places.shape) > 1:
         message = f"expected one place, received {places.size}"
         operator.refuse(f"{message}; take neighbours with Slice")
     at = int(places.values().item())
-    if places.shape:
-        return walk.cut(x, {axis: slice(at, at + 1 or None)})
-    return walk.cut(x, {axis: at})
+    if isinstance(x, Stack):
+        if places.shape or operator.integer("axis"):
+            operator.refuse(Stack.advice)
+        return of_stack(walk, operator, x, at)
+    axis = walk.axis(operator, x, operator.integer("axis"))
+    item = slice(at, at + 1 or None) if places.shape else at
+    return last_step(walk, x, axis, item) or walk.cut(x, {axis: item})
 
 
 def einsum(walk: Walk, operator: Operator) -> Value:

@@ -1,8 +1,8 @@
 """An ONNX file as operators and constants, read without running or trusting anything of it."""
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -141,14 +141,20 @@ def read(path: Path) -> Network:
     outputs = tuple(item.name for item in graph.output)
     refusals.check()
     _check_order(operators, {*constants, *(item.name for item in inputs)}, outputs)
-    needed = tuple(_needed(operators, outputs))
+    made = Network(graph.name, tuple(operators), constants, ports, outputs, {}, path.parent)
+    return connected(made)
+
+
+def connected(network: Network) -> Network:
+    """A graph with those operators only that lead to an output, and what reads each tensor."""
+    needed = tuple(_needed(network.operators, network.outputs))
     readers: defaultdict[str, list[Operator | None]] = defaultdict(list)
     for operator in needed:
         for name in operator.inputs:
             readers[name].append(operator)
-    for name in outputs:
+    for name in network.outputs:
         readers[name].append(None)
-    return Network(graph.name, needed, constants, ports, outputs, readers, path.parent)
+    return replace(network, operators=needed, readers=readers)
 
 
 def _parsed(path: Path) -> Any:
@@ -280,7 +286,7 @@ def _check_order(operators: list[Operator], known: set[str], outputs: tuple[str,
         raise SeqgenError(f"expected outputs that the graph makes, received {said}")
 
 
-def _needed(operators: list[Operator], outputs: tuple[str, ...]) -> list[Operator]:
+def _needed(operators: Sequence[Operator], outputs: tuple[str, ...]) -> list[Operator]:
     """The operators that lead to an output."""
     asked, found = set(outputs), []
     for operator in reversed(operators):

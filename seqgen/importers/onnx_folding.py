@@ -8,13 +8,13 @@ import numpy as np
 
 from seqgen.importers.onnx_arrays import DTYPES, LARGEST, Array
 from seqgen.importers.onnx_file import Operator
-from seqgen.importers.onnx_values import Sizes, Value, product
+from seqgen.importers.onnx_values import Sizes, Stack, Value, Zeros, product
 
-Known = Array | Sizes
+Known = Array | Sizes | Zeros
 Numbers = np.ndarray
 
 
-def sizes_of(x: Value | Known, operator: Operator) -> Known:
+def sizes_of(x: Value | Array | Sizes | Stack, operator: Operator) -> Known:
     """What the operator Shape gives."""
     shape: Sequence[Any] = x.shape
     start, end = operator.integer("start"), operator.integer("end", None)
@@ -41,6 +41,8 @@ def axes_of(operator: Operator, inputs: Sequence[Known | None], place: int = 1) 
 
 def numbers(value: Known) -> Numbers:
     """The numbers of a constant; open sizes stay names."""
+    if isinstance(value, Zeros):
+        raise ValueError("zeros of an open size are no numbers to compute with")
     return value.values if isinstance(value, Sizes) else value.values()
 
 
@@ -63,7 +65,7 @@ def unsqueezed(shape: Sequence[Any], axes: Sequence[int]) -> tuple[Any, ...]:
     return tuple(1 if at in new else next(rest) for at in range(rank))
 
 
-def _reshaped(operator: Operator, x: Known, target: Numbers) -> tuple[int, ...]:
+def _reshaped(operator: Operator, x: Array, target: Numbers) -> tuple[int, ...]:
     sizes = [int(size) for size in target]
     if not operator.integer("allowzero"):
         sizes = [x.shape[at] if size == 0 else size for at, size in enumerate(sizes)]
@@ -76,8 +78,12 @@ def _reshaped(operator: Operator, x: Known, target: Numbers) -> tuple[int, ...]:
 def _moved(operator: Operator, inputs: Sequence[Known | None]) -> Known | None:
     """What only changes the shape of a constant, which is not read for it; None if it is more."""
     x = inputs[0]
+    if isinstance(x, Zeros) and operator.kind in OF_ZEROS:
+        return x
     if not isinstance(x, Array):
         return None
+    if operator.kind == "Concat":
+        return _joined(operator, inputs)
     if operator.kind == "Identity":
         return x
     if operator.kind == "Transpose":
@@ -94,6 +100,20 @@ def _moved(operator: Operator, inputs: Sequence[Known | None]) -> Known | None:
     return None
 
 
+# What leaves zeros zeros, in whatever shape.
+OF_ZEROS = ("Cast", "Expand", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose")
+OF_ZEROS += ("Unsqueeze",)
+
+
+def _joined(operator: Operator, inputs: Sequence[Known | None]) -> Known | None:
+    """Constants of the file behind each other, which are not read for it; None for others."""
+    # What is computed is joined at once, so that nothing lies within itself many times over.
+    arrays = [x for x in inputs if isinstance(x, Array) and isinstance(x.key[0], str)]
+    if len(arrays) != len(inputs) or len({array.dtype for array in arrays}) != 1:
+        return None
+    return Array.joined(arrays, operator.integer("axis"))
+
+
 def _target(operator: Operator) -> str:
     name, _ = DTYPES.get(operator.integer("to"), ("", ""))
     return name or operator.refuse("makes numbers of a type that is not known", "to")
@@ -108,6 +128,16 @@ def _slice(x: Numbers, *bounds: Numbers) -> Numbers:
         # A start or an end before the first value means that one is the last.
         index[axis] = slice(start, end if end >= -x.shape[axis] or step > 0 else None, step)
     return x[tuple(index)]
+
+
+def _padded(x: Numbers, pads: Numbers) -> Numbers:
+    return np.pad(x, _pairs(pads))
+
+
+def _pairs(pads: Numbers) -> list[tuple[int, int]]:
+    """How much is padded before and after along each axis."""
+    before, after = np.split(np.ravel(pads), 2)
+    return [(int(a), int(b)) for a, b in zip(before, after, strict=True)]
 
 
 def _multiplied(x: Numbers, y: Numbers) -> Numbers:
@@ -144,6 +174,7 @@ OF_NUMBERS: dict[str, Callable[..., Numbers]] = {
     "Min": np.minimum,
     "Mod": np.mod,
     "Neg": np.negative,
+    "Pad": _padded,
     "Pow": np.power,
     "Reciprocal": np.reciprocal,
     "ReduceProd": lambda x: np.prod(x),
@@ -185,7 +216,7 @@ def folded(operator: Operator, inputs: Sequence[Known | None]) -> Known | None:
             return _spread(operator, inputs)
         is_open = any(isinstance(x, Sizes) for x in inputs)
         table = OF_SIZES if is_open else OF_NUMBERS
-        if operator.kind not in table:
+        if operator.kind not in table or operator.text("mode", "constant") != "constant":
             return None
         arrays, arguments = _arguments(operator, inputs)
         _check_size(operator.kind, arrays, arguments)
@@ -204,6 +235,10 @@ def _check_size(kind: str, arrays: list[Any], arguments: dict[str, Any]) -> None
         count = x.size // max(1, x.shape[arguments["axis"]]) * places.size
     elif kind in ELEMENTWISE:
         count = math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
+    elif kind == "Pad":
+        x, pads = arrays
+        pairs = zip(x.shape, _pairs(pads), strict=True)
+        count = math.prod(max(1, size + sum(pair)) for size, pair in pairs)
     else:
         return
     if count > LARGEST:
@@ -212,7 +247,9 @@ def _check_size(kind: str, arrays: list[Any], arguments: dict[str, Any]) -> None
 
 def _spread(operator: Operator, inputs: Sequence[Known | None]) -> Known | None:
     """A constant that repeats; None where that is not known, or too large to be meant."""
-    if any(isinstance(x, Sizes) or x is None for x in inputs):
+    if any(isinstance(x, Sizes) for x in inputs):
+        return _zeros(operator, inputs)
+    if any(x is None for x in inputs):
         return None
     arrays = [numbers(x) for x in inputs if x is not None]
     if operator.kind == "Range":
@@ -227,3 +264,15 @@ def _spread(operator: Operator, inputs: Sequence[Known | None]) -> Known | None:
     value = operator.attributes.get("value")
     filled = value.values().ravel()[:1] if isinstance(value, Array) else np.zeros(1, np.float32)
     return Array.of(np.full(shape, filled[0]))
+
+
+def _zeros(operator: Operator, inputs: Sequence[Known | None]) -> Zeros | None:
+    """Zeros of a shape with open sizes; None where something else is repeated."""
+    filling: Any = operator.attributes.get("value")
+    if operator.kind == "Expand":
+        filling = inputs[0]
+    elif operator.kind != "ConstantOfShape":
+        return None
+    if filling is None or (isinstance(filling, Array) and not filling.values().any()):
+        return Zeros()
+    return None

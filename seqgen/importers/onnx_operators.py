@@ -1,6 +1,7 @@
 """The operators of ONNX that layers say, and what is said of the others."""
 
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,13 +12,14 @@ from seqgen.importers import (
     onnx_dense,
     onnx_normalization,
     onnx_pooling,
+    onnx_recurrent,
     onnx_reshaping,
     onnx_resizing,
 )
 from seqgen.importers.onnx_arrays import Array
 from seqgen.importers.onnx_file import Network, Operator, Port
 from seqgen.importers.onnx_folding import Known, folded, sizes_of
-from seqgen.importers.onnx_values import Sizes
+from seqgen.importers.onnx_values import Sizes, Stack, Value, Zeros
 from seqgen.importers.onnx_walk import Converter, Result, Unknown, Walk
 from seqgen.layers.arguments import near_miss
 
@@ -28,6 +30,7 @@ CONVERTERS: dict[str, Converter] = {
     **onnx_dense.CONVERTERS,
     **onnx_normalization.CONVERTERS,
     **onnx_pooling.CONVERTERS,
+    **onnx_recurrent.CONVERTERS,
     **onnx_reshaping.CONVERTERS,
     **onnx_resizing.CONVERTERS,
 }
@@ -43,6 +46,10 @@ ANY_LAYOUT = (
     *("Cast", "Concat", "Pad", "Slice", "Split"),
 )
 
+# Operators that treat each vector alike, and so each step.
+OF_STEPS = (*onnx_activations.CONVERTERS, *onnx_arithmetic.CONVERTERS)
+OF_STEPS += ("Cast", "Gather", "LayerNormalization", "MatMul")
+
 _SUBGRAPH = "it holds graphs of its own; layers run one after the other"
 _DATA = "its result hangs on the values of the data in ways that no layer says"
 REASONS = {
@@ -53,11 +60,14 @@ REASONS = {
         "quantized numbers; import the file from before it was quantized",
     ),
     **dict.fromkeys(
-        ("GRU", "LSTM", "RNN"),
-        "recurrent layers are imported from Keras (seqgen.from_keras) only",
+        ("And", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "Or", "Xor"),
+        "layers compare nothing, and compute with numbers only",
     ),
-    "Erf": "export with opset 20 or later, in which Gelu is an operator of its own",
-    "Tile": "make it a Resize with whole scales",
+    **dict.fromkeys(
+        ("Erf", "Erfc"),
+        "it is read as part of a GELU only, x * 0.5 * (1 + erf(x / sqrt 2)); export that with "
+        "opset 20 or later, in which Gelu is an operator of its own",
+    ),
 }
 
 
@@ -72,9 +82,11 @@ def convert(walk: Walk, operator: Operator) -> Result:
     read = [walk.values[name] if name else None for name in operator.inputs]
     if any(x is None and name for x, name in zip(read, operator.inputs, strict=True)):
         raise Unknown
-    if operator.kind == "Shape" and read and read[0] is not None:
-        return sizes_of(read[0], operator)
-    constants: list[Known | None] = [x for x in read if x is None or isinstance(x, Array | Sizes)]
+    shaped = read[0] if operator.kind == "Shape" and read else None
+    if isinstance(shaped, Value | Array | Sizes | Stack):
+        return sizes_of(shaped, operator)
+    known_kinds = Array | Sizes | Zeros
+    constants: list[Known | None] = [x for x in read if x is None or isinstance(x, known_kinds)]
     if len(constants) == len(read):
         known = folded(operator, constants)
         if known is None:
@@ -107,19 +119,33 @@ def _reason(kind: str) -> str:
 
 def is_channels_first(network: Network, port: Port) -> bool:
     """Whether the first operator that tells the axes of an input apart has the channels first."""
+    first = next(_telling(network, port, ANY_LAYOUT), None)
+    return first is not None and (first.kind in CHANNELS or _is_spatial(first))
+
+
+def is_time_first(network: Network, port: Port) -> bool:
+    """Whether the first operator that tells the axes of an input apart has the steps first, which
+    recurrent operators have, and the batch second."""
+    if len(port.sizes) < 2:
+        return False
+    telling = _telling(network, port, OF_STEPS)
+    first = next((operator for operator in telling if operator.kind != "Shape"), None)
+    return first is not None and first.kind in onnx_recurrent.CONVERTERS
+
+
+def _telling(network: Network, port: Port, passing: tuple[str, ...]) -> Iterator[Operator]:
+    """The operators that an input leads to, behind those only that pass on how its axes lie."""
     reached, seen = deque([port.name]), {port.name}
     while reached:
         for operator in network.readers[reached.popleft()]:
             if operator is None:
                 continue
-            if operator.kind in CHANNELS or _is_spatial(operator):
-                return True
-            if operator.kind not in ANY_LAYOUT:
-                return False
+            if operator.kind not in passing or _is_spatial(operator):
+                yield operator
+                continue
             more = [made for made in operator.outputs if made not in seen]
             seen.update(more)
             reached.extend(more)
-    return False
 
 
 def _is_spatial(operator: Operator) -> bool:

@@ -9,9 +9,12 @@ import numpy as np
 from seqgen.importers.onnx_arithmetic import together
 from seqgen.importers.onnx_arrays import Array
 from seqgen.importers.onnx_file import Operator
-from seqgen.importers.onnx_values import Sizes, Value, plain, regrouped
+from seqgen.importers.onnx_values import Sizes, Stack, Value, plain, regrouped
 from seqgen.importers.onnx_walk import Converter, Walk
 from seqgen.ir.types import Dim
+
+# More copies of a tensor beside each other are no graph that a person reads.
+MOST_COPIES = 16
 
 
 def transpose(walk: Walk, operator: Operator) -> Value:
@@ -59,7 +62,7 @@ def reshape(walk: Walk, operator: Operator) -> Value:
     """The tensor in a shape that is known, but for open sizes."""
     x = walk.value(operator)
     given = walk.read(operator, 1) if operator.reads(1) else operator.integers("shape")
-    if isinstance(given, Value) or given is None:
+    if not isinstance(given, Sizes | Array | tuple):
         operator.refuse("its shape hangs on the data; export it with fixed sizes")
     values = given.values if isinstance(given, Sizes) else given
     values = values.values() if isinstance(values, Array) else np.array(values, dtype=object)
@@ -95,14 +98,14 @@ def squeeze(walk: Walk, operator: Operator) -> Value:
     rest = [at for at in range(x.rank) if at not in gone]
     if any(x.shape[at] != 1 for at in gone):
         operator.refuse(f"expected axes of size 1 of {x.shown}, received {axes}", "axes")
-    if 0 in gone or not rest:
+    if any(0 in x.axes[at] for at in gone) or not rest:
         operator.refuse(f"it takes the batch off {x.shown}, which layers keep", "axes")
     groups = [x.axes[at] for at in rest]
     # What the spec has as axes of size 1 is merged into the axis before it.
-    for at in sorted(gone):
-        before = max(place for place, other in enumerate(rest) if other < at)
-        if before == 0 and len(rest) > 1:
-            groups[1] = x.axes[at] + groups[1]
+    for at in sorted(at for at in gone if x.axes[at]):
+        before = max((place for place, other in enumerate(rest) if other < at), default=-1)
+        if (before < 0 or groups[before][:1] == (0,)) and len(rest) > before + 1:
+            groups[before + 1] = x.axes[at] + groups[before + 1]
         else:
             groups[before] += x.axes[at]
     return replace(x, axes=tuple(groups))
@@ -135,12 +138,60 @@ def expand(walk: Walk, operator: Operator) -> Value:
     return walk.layer("RepeatVector", x, n=changed[1], axes=plain(3))
 
 
-def concat(walk: Walk, operator: Operator) -> Value:
+def tile(walk: Walk, operator: Operator) -> Value:
+    """A RepeatVector, or a tensor beside itself along one axis."""
+    x = walk.value(operator)
+    counts = list(walk.integers(operator, 1, "repeats") or ())
+    if len(counts) != x.rank or min(counts) < 1:
+        operator.refuse(f"expected how often each axis of {x.shown} repeats, received {counts}")
+    repeated = [at for at, count in enumerate(counts) if count != 1]
+    if not repeated:
+        return x
+    (axis, *more), count = repeated, max(counts)
+    if x.axes == ((0,), (), (1,)) and repeated == [1]:
+        return walk.layer("RepeatVector", x, n=count, axes=plain(3))
+    if more or 0 in x.axes[axis] or count > MOST_COPIES:
+        message = f"expected one axis behind the batch that repeats {MOST_COPIES} times at most"
+        operator.refuse(f"{message}, received {counts}")
+    if not x.is_plain:
+        x = walk.in_order(x)
+    (place,) = x.axes[axis]
+    return walk.layer("Concatenate", *[x] * count, axis=-1 if place == len(x.dims) - 1 else place)
+
+
+def _is_of_directions(x: Value) -> bool:
+    """Whether a tensor may be the last states of a layer: one or two before the batch."""
+    return x.rank == 3 and x.axes[1] == (0,) and x.shape[0] in (1, 2)
+
+
+def _side_by_side(xs: Sequence[Value], axis: int) -> Value | None:
+    """The tensor whose parts along the axis behind the batch are put beside each other again."""
+    made = [x.made for x in xs]
+    first = made[0]
+    if first is None or first.kind != "ops.get_item" or axis != 1:
+        return None
+    source = first.inputs[0]
+    if len(source.dims) != 3 or source.dims[1] != len(xs):
+        return None
+    for at, (x, part) in enumerate(zip(xs, made, strict=True)):
+        own = part is not None and part.inputs[0].tensor is source.tensor
+        keys = [(slice(None), place, slice(None)) for place in (at, at - len(xs))]
+        if not own or x.axes != plain(2) or part is None or part.arguments["key"] not in keys:
+            return None
+    return replace(source, axes=((0,), (1, 2)))
+
+
+def concat(walk: Walk, operator: Operator) -> Value | Stack:
     """A Concatenate."""
     xs = [walk.value(operator, place) for place in range(len(operator.inputs))]
     axis = walk.axis(operator, xs[0], operator.integer("axis"))
     if len(xs) == 1:
         return xs[0]
+    if axis == 0 and all(map(_is_of_directions, xs)):
+        return Stack(tuple(xs))
+    whole = _side_by_side(xs, axis)
+    if whole is not None:
+        return whole
     xs = together(walk, operator, xs)
     if any(not x.is_plain for x in xs):
         xs = [walk.in_order(x) for x in xs]
@@ -155,6 +206,7 @@ CONVERTERS: dict[str, Converter] = {
     "Flatten": flatten,
     "Reshape": reshape,
     "Squeeze": squeeze,
+    "Tile": tile,
     "Transpose": transpose,
     "Unsqueeze": unsqueeze,
 }

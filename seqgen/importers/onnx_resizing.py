@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seqgen.importers.onnx_arrays import Array
 from seqgen.importers.onnx_file import Operator
+from seqgen.importers.onnx_recurrent import last_step
 from seqgen.importers.onnx_values import Sizes, Value, product
 from seqgen.importers.onnx_walk import Converter, Walk
 from seqgen.ir.types import Dim
@@ -75,6 +77,9 @@ def slice_(walk: Walk, operator: Operator) -> Value:
         for at, *bounds in zip(places, starts, ends, steps, strict=True)
     }
     items = {at: item for at, item in items.items() if item != slice(None)}
+    last = last_step(walk, x, *next(iter(items.items()))) if len(items) == 1 else None
+    if last is not None:
+        return last
     cropping = _as_cropping(x, items)
     if cropping is None:
         return walk.cut(x, dict(items)) if items else x
@@ -200,7 +205,7 @@ def _factors(walk: Walk, operator: Operator, x: Value) -> list[int]:
 def _of_sizes(walk: Walk, operator: Operator, x: Value) -> list[float]:
     """Factors that follow from the sizes of the result."""
     read = walk.read(operator, 3)
-    if isinstance(read, Value):
+    if not isinstance(read, Sizes | Array):
         operator.refuse("its sizes hang on the data; export it with fixed sizes")
     wanted = read.values.tolist() if isinstance(read, Sizes) else read.values().tolist()
     axes = operator.integers("axes", None, tuple(range(len(wanted))))

@@ -7,13 +7,14 @@ values are made where something needs them.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seqgen.importers.onnx_arrays import Array
 from seqgen.ir.types import Dim
+from seqgen.layers.reshaping import Reshape
 
 if TYPE_CHECKING:
     from seqgen.spec.tensors import Tensor
@@ -94,6 +95,27 @@ class Sizes:
         return self.values.shape
 
 
+@dataclass(frozen=True)
+class Zeros:
+    """Numbers that are all 0, as many as an open size says: states to begin with."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Tensors that the file has behind each other along its first axis, which is not the batch:
+    the last states of several layers, of which mostly a few are read."""
+
+    advice = "take one of the states of several layers with Gather, and not all of them at once"
+
+    parts: tuple[Value, ...]
+
+    @property
+    def shape(self) -> tuple[Dim, ...]:
+        """The sizes that the file has."""
+        first = self.parts[0].shape
+        return (sum(int(part.shape[0]) for part in self.parts), *first[1:])
+
+
 def plain(rank: int) -> Axes:
     """Axes in the order of the spec."""
     return tuple((axis,) for axis in range(rank))
@@ -152,3 +174,29 @@ def inverse_rows(x: Value, group: tuple[int, ...]) -> np.ndarray:
     sizes = [int(x.dims[axis]) for axis in group]
     places = np.arange(math.prod(sizes)).reshape(sizes)
     return places.transpose(np.argsort(group)).reshape(-1)
+
+
+def unsplit(x: Value, groups: Axes) -> Value | None:
+    """The tensor whose axes a Reshape split, where they are merged again; None if it is another."""
+    call = x.tensor.call
+    if call is None or not isinstance(call.item, Reshape):
+        return None
+    (before,) = call.inputs
+    atoms = iter(range(len(x.dims)))
+    sizes = tuple(product(x.dims[next(atoms)] for _ in group) for group in groups)
+    same = len(before.type.shape) == len(sizes) and all(
+        size == own or (not isinstance(size, int) and not isinstance(own, int))
+        for size, own in zip(sizes, before.type.shape, strict=True)
+    )
+    return replace(x, tensor=before, dims=sizes) if same else None
+
+
+def rejoined(x: Value) -> Value:
+    """A tensor without a Reshape that split axes which the file has merged; as it is otherwise."""
+    order = sorted(range(x.rank), key=x.axes.__getitem__)
+    groups = tuple(x.axes[at] for at in order)
+    if tuple(axis for group in groups for axis in group) != tuple(range(len(x.dims))):
+        return x
+    before = None if x.is_plain else unsplit(x, groups)
+    axes = tuple((order.index(at),) for at in range(x.rank))
+    return x if before is None else replace(before, axes=axes, made=None)

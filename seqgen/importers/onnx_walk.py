@@ -12,7 +12,18 @@ from seqgen.importers.objects import Refusals
 from seqgen.importers.onnx_arrays import Array
 from seqgen.importers.onnx_file import Network, Operator
 from seqgen.importers.onnx_names import good_name, input_name, unique
-from seqgen.importers.onnx_values import Axes, Made, Sizes, Value, plain, product
+from seqgen.importers.onnx_values import (
+    Axes,
+    Made,
+    Sizes,
+    Stack,
+    Value,
+    Zeros,
+    plain,
+    product,
+    rejoined,
+    unsplit,
+)
 from seqgen.importers.torch_walk import KEEPING, POSITIVE, POSITIVE_FUNCTIONS
 from seqgen.ir.types import Dim
 from seqgen.layers import LAYERS
@@ -20,7 +31,7 @@ from seqgen.layers.base import Layer
 from seqgen.spec.entry import INPUT_NAME
 from seqgen.spec.tensors import call
 
-Result = Value | Array | Sizes | tuple[Value | None, ...]
+Result = Value | Array | Sizes | Zeros | Stack | tuple[Value | None, ...]
 Converter = Callable[["Walk", Operator], Result]
 # The sum of such tensors has no values below 0 either, nor have their product and the others.
 JOINING = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply")
@@ -89,7 +100,8 @@ class Walk:
 
     def _unread(self, made: Result | None, name: str) -> Result | None:
         """A tensor whose last layer may still be changed only if nothing else reads it."""
-        if isinstance(made, Value) and made.made and len(self.network.readers[name]) != 1:
+        readers = [r for r in self.network.readers[name] if r is None or r.kind != "Shape"]
+        if isinstance(made, Value) and made.made and len(readers) != 1:
             return replace(made, made=None)
         return made
 
@@ -112,6 +124,8 @@ class Walk:
     def value(self, operator: Operator, place: int = 0) -> Value:
         """The tensor that it reads at a place."""
         found = self.read(operator, place)
+        if isinstance(found, Stack):
+            operator.refuse(Stack.advice)
         if not isinstance(found, Value):
             operator.refuse(f"expected a tensor that hangs on an input at place {place}")
         return found
@@ -294,7 +308,10 @@ class Walk:
         axes = tuple((order.index(place),) for place in range(x.rank))
         if atoms != tuple(range(len(atoms))):
             x = self.layer("Permute", x, dims=atoms[1:], name="", axes=plain(len(atoms)))
-        if groups == ((0,), atoms[1:]):
+        before = unsplit(x, groups)
+        if before is not None:
+            x = before
+        elif groups == ((0,), atoms[1:]):
             x = self.layer("Flatten", x, name="", axes=axes)
         elif any(len(group) != 1 for group in groups):
             sizes = [product(x.dims[atoms.index(axis)] for axis in group) for group in groups]
@@ -303,6 +320,9 @@ class Walk:
 
     def cut(self, x: Value, items: dict[int, slice | int]) -> Value:
         """What stands at some places of axes of the file; an index takes its axis away."""
+        if all(x.axes[at] == () and item in (0, -1) for at, item in items.items()):
+            return replace(x, axes=tuple(g for at, g in enumerate(x.axes) if at not in items))
+        x = rejoined(x)
         if any(len(x.axes[at]) != 1 or x.axes[at] == (0,) for at in items):
             x = self.in_order(x)
         key: list[slice | int] = [slice(None)] * len(x.dims)

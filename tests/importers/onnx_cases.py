@@ -388,7 +388,7 @@ GRAPHS = [
 
 RELU = ("Relu", ["x"], ["y"], {})
 REFUSED: list[tuple[Graph, list[str]]] = [
-    (one("Erf", (4,)), ["Erf 'y'", "opset 20"]),
+    (one("Erf", (4,)), ["Erf 'y'", "part of a GELU", "opset 20"]),
     (one("Einsum", (4, 5), equation="abc->acb"), ["Einsum 'y'", "a tensor and a constant"]),
     (one("NonZero", (4,), dtype="float32"), ["NonZero", "hangs on the values"]),
     (one("Conv", IMAGE, drawn((4, 2, 3, 3))), ["Conv 'y'", "do not fit", "3 channels"]),

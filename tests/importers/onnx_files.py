@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 import seqgen
 from seqgen.importers.onnx import from_onnx
 from seqgen.importers.onnx_file import read
-from seqgen.importers.onnx_operators import is_channels_first
+from seqgen.importers.onnx_operators import is_channels_first, is_time_first
 
 ELEM_TYPES = {
     "float16": TensorProto.FLOAT16,
@@ -92,7 +92,7 @@ def batches(running: Any) -> list[np.ndarray]:
 def compare(path: Path, tolerance: float = 2e-4) -> Any:
     """Check that the spec of a file computes what the file does, and return it.
 
-    Inputs and outputs of the spec may have the channels last.
+    Inputs and outputs of the spec may have the channels last, and the batch before the steps.
     """
     spec = from_onnx(path)
     running, network = session(path), read(path)
@@ -100,13 +100,16 @@ def compare(path: Path, tolerance: float = 2e-4) -> Any:
     names = [entry.name for entry in running.get_inputs()]
     expected = running.run(None, dict(zip(names, xs, strict=True)))
     turned = [len(p.sizes) > 2 and is_channels_first(network, p) for p in network.inputs]
+    steps = [is_time_first(network, p) for p in network.inputs]
     given = [np.moveaxis(x, 1, -1) if last else x for x, last in zip(xs, turned, strict=True)]
+    given = [x.swapaxes(0, 1) if first else x for x, first in zip(given, steps, strict=True)]
     results = spec(given if len(given) > 1 else given[0])
     results = results if isinstance(results, list) else [results]
     assert len(results) == len(expected)
     for result, value in zip(results, expected, strict=True):
         last = np.moveaxis(value, 1, -1) if value.ndim > 2 and any(turned) else value
-        wanted = [array for array in (value, last) if array.shape == result.shape]
+        second = value.swapaxes(0, 1) if value.ndim > 2 and any(steps) else value
+        wanted = [array for array in (value, last, second) if array.shape == result.shape]
         errors = [np.abs(result - array).max(initial=0) for array in wanted]
         scale = 1 + np.abs(value).max(initial=0)
         assert min(errors, default=np.inf) <= tolerance * scale, errors

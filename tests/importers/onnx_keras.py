@@ -61,7 +61,27 @@ def _shared() -> Any:
     return keras.Model(entries, layers.Subtract()([encode(entry) for entry in entries]))
 
 
-MODELS = {"cnn": _cnn, "inverted": _inverted, "sequence": _sequence, "shared": _shared}
+def _lstm() -> Any:
+    return keras.Sequential([keras.Input((5, 4)), layers.LSTM(3), layers.Dense(2)])
+
+
+def _gelu() -> Any:
+    rough = layers.Activation(lambda x: keras.activations.gelu(x, approximate=True))
+    return keras.Sequential(
+        [keras.Input((4,)), layers.Dense(3, activation="gelu"), layers.Dense(3), rough]
+    )
+
+
+MODELS = {
+    "cnn": _cnn,
+    "gelu": _gelu,
+    "inverted": _inverted,
+    "lstm": _lstm,
+    "sequence": _sequence,
+    "shared": _shared,
+}
+# What some of them are as specs
+KINDS = {"gelu": ["Dense", "Activation"] * 2, "lstm": ["LSTM", "Dense"]}
 
 
 def made(name: str) -> Any:

@@ -62,6 +62,37 @@ class Attention(nn.Module):
         return x + self.out((weights @ v).transpose(1, 2).reshape(n, steps, width))
 
 
+class Recurrent(nn.Module):
+    """Recurrent layers, and what most modules read of them."""
+
+    def __init__(self, kind: str, reads: str, both: bool, layers: int, first: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        own = {"num_layers": layers, "bidirectional": both, "batch_first": first}
+        self.run = getattr(nn, kind)(4, 3, **own)
+        self.reads, self.first = reads, first
+
+    def forward(self, x: Any) -> Any:
+        y, state = self.run(x)
+        state = state[0] if isinstance(state, tuple) else state
+        last = y[:, -1] if self.first else y[-1]
+        if self.reads == "states":
+            return torch.cat([state[-2], state[-1]], 1)
+        made = {"sequences": y, "state": state[-1], "last": last, "both": (y, state[-1])}
+        return made[self.reads]
+
+
+def export(
+    module: Any, shape: tuple[int, ...], path: Any, dynamo: bool, batch: int, **more: Any
+) -> None:
+    """Export a module whose input leaves one axis open."""
+    axes = {batch: torch.export.Dim.DYNAMIC} if dynamo else {batch: "batch"}
+    said: dict[str, Any] = {"dynamic_shapes": (axes,)} if dynamo else {"dynamic_axes": {"x": axes}}
+    x = torch.zeros(*shape)
+    names = {"input_names": ["x"], "verbose": False, "dynamo": dynamo}
+    torch.onnx.export(module.eval(), (x,), str(path), **names, **said, **more)
+
+
 def _cnn() -> Any:
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1),
