@@ -1,5 +1,6 @@
 """Programs into a folder: all of them or none, and never over what somebody else wrote."""
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -33,12 +34,14 @@ class Options:
             spec.
         opset: Version of the ONNX operators.
         templates: A folder whose templates stand before the packaged ones.
+        formatted: Whether black formats the programs.
     """
 
     targets: tuple[str, ...] = tuple(TARGETS)
     layout: str = "native"
     opset: int = DEFAULT_OPSET
     templates: Path | None = None
+    formatted: bool = True
 
     def __post_init__(self) -> None:
         for target in self.targets:
@@ -88,7 +91,9 @@ def program(model: Model, target: Target, options: Options) -> Program:
     lowered = target.lower(model, options.layout)
     texts, names = {}, {}
     for template, file in target.files.items():
-        rendering = Rendering(target, lowered, options.templates, opset=options.opset)
+        rendering = Rendering(
+            target, lowered, options.templates, options.formatted, opset=options.opset
+        )
         texts[file] = rendering.text(template)
         names |= rendering.page["weight_names"]
     return Program(lowered, texts, names)
@@ -126,6 +131,7 @@ def _states(target: Target, lowered: Model) -> tuple[list[Any], list[Any]]:
     )
 
 
+@functools.cache
 def version() -> str:
     """Version of the installed seqgen."""
     return metadata.version("seqgen")

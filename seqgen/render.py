@@ -198,8 +198,9 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
+@functools.lru_cache(maxsize=64)
 def format_source(text: str) -> str:
-    """The text as black formats it."""
+    """The text as black formats it, kept for a while: verifying makes some texts repeatedly."""
     import black
 
     # Its tree is full of cycles and lives to the end: to search it again and again takes as long
@@ -227,14 +228,21 @@ class Rendering:
         target: The target.
         model: The model, lowered for it.
         overrides: A folder of the user's that stands before the packaged templates.
+        formatted: Whether black formats the file.
         **values: What else the templates are given.
     """
 
     def __init__(
-        self, target: "Target", model: Model, overrides: Path | None = None, **values: Any
+        self,
+        target: "Target",
+        model: Model,
+        overrides: Path | None = None,
+        formatted: bool = True,
+        **values: Any,
     ) -> None:
         self._jinja = environment(*template_folders(target, model, overrides))
         self._target = target
+        self._format = format_source if formatted else str
         context = {"model": model, **recorders(), **target.functions, **values}
         macros = Macros(self._jinja, target.name, context)
         self.page = target.page(target, model, macros)
@@ -242,6 +250,6 @@ class Rendering:
         self._context = context
 
     def text(self, template: str) -> str:
-        """The file, formatted, from the page of this name."""
+        """The file from the page of this name."""
         page = self._jinja.get_template(f"{self._target.name}/{template}")
-        return format_source(page.render(**self._context))
+        return self._format(page.render(**self._context))

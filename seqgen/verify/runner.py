@@ -12,7 +12,7 @@ from seqgen.ir.graph import Model
 from seqgen.passes.dtype import with_dtype
 from seqgen.targets import TARGETS
 from seqgen.verify import plan
-from seqgen.verify.bench import Bench, Settings
+from seqgen.verify.bench import Bench, Settings, as_given
 from seqgen.verify.pool import Pool, WorkerError
 from seqgen.verify.report import Report, Row
 from seqgen.verify.rows import exporter_row, inference_row, parameters_row, training_row
@@ -30,11 +30,15 @@ def dtypes(graph: Model) -> list[str]:
 
 
 def narrowed(settings: Settings) -> Settings | None:
-    """The settings with those of the targets that run in float64; None if there are none."""
+    """The settings with those of the targets that run in float64; None if there are none.
+
+    The programs that a user gets are formatted, and run as they are in the model's own dtype. Those
+    that differ from them in the dtype need not be, unless they are edited as they are written.
+    """
     targets = tuple(target for target in settings.options.targets if target in DOUBLE)
-    return (
-        replace(settings, options=replace(settings.options, targets=targets)) if targets else None
-    )
+    formatted = settings.edit is not as_given
+    options = replace(settings.options, targets=targets, formatted=formatted) if targets else None
+    return replace(settings, options=options) if options else None
 
 
 def without_oracle(bench: Bench, check: str, error: WorkerError) -> list[Row]:

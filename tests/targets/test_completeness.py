@@ -11,6 +11,17 @@ from tests.cases import load_cases
 MATRIX = matrix()
 
 
+def names(part: object) -> set[str]:
+    """Every word of a part of a case: names of layers stand at any depth."""
+    if isinstance(part, str):
+        return {part}
+    inner = [*part, *part.values()] if isinstance(part, dict) else part
+    return set().union(*map(names, inner)) if isinstance(inner, list) else set()
+
+
+USED = {name for case in load_cases() for name in names(case.get("layers") or case["graph"])}
+
+
 @pytest.mark.parametrize("layer", sorted(MATRIX))
 def test_layer_is_spelled_or_refused_with_a_reason(layer: str) -> None:
     for target, reason in MATRIX[layer].items():
@@ -20,16 +31,7 @@ def test_layer_is_spelled_or_refused_with_a_reason(layer: str) -> None:
 
 @pytest.mark.parametrize("layer", sorted(all_layers()))
 def test_layer_has_a_case(layer: str) -> None:
-    used = {name for case in load_cases() for name in names(case.get("layers") or case["graph"])}
-    assert layer in used
-
-
-def names(part: object) -> set[str]:
-    """Every word of a part of a case: names of layers stand at any depth."""
-    if isinstance(part, str):
-        return {part}
-    inner = [*part, *part.values()] if isinstance(part, dict) else part
-    return set().union(*map(names, inner)) if isinstance(inner, list) else set()
+    assert layer in USED
 
 
 @pytest.mark.parametrize("target", ["torch", "onnx"])

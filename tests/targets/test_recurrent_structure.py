@@ -104,7 +104,7 @@ def test_torch_programs_have_no_helper_without_use(file: str) -> None:
     for case in CASES:
         if not case["id"].startswith(file) or "torch" in case.get("refused", {}):
             continue
-        made = generate_programs(graph_of(case), Options(("torch",)), "")
+        made = generate_programs(graph_of(case), Options(("torch",), formatted=False), "")
         text = made.files["torch_model.py"]
         for name in re.findall(r"^(?:class|def) (\w+)", text, re.MULTILINE):
             used = len(re.findall(rf"\b{name}\b", text))
