@@ -78,7 +78,8 @@ def locate(value: Any, faults: Faults, depth: int = 0) -> Located:
         raise faults.stop(f"it is nested deeper than {DEEPEST} levels")
     if isinstance(value, Mapping):
         for key in value:
-            if not isinstance(key, str):
+            # Classes are numbers, which all formats of files write as text.
+            if isinstance(key, bool) or not isinstance(key, (str, int)):
                 faults.add(f"expected names as keys, received {str(key)[:60]!r}")
         items = {str(key): locate(item, faults, depth + 1) for key, item in value.items()}
         return Located(items)

@@ -90,6 +90,9 @@ class _Builder:
             self._open[-1].value[key] = item
 
     def _key(self, item: Located) -> str:
+        if isinstance(item.value, int) and not isinstance(item.value, bool):
+            # Classes are numbers, which other formats write as text.
+            return str(item.value)
         if not isinstance(item.value, str):
             shown = "a list or a mapping" if isinstance(item.value, (list, dict)) else item.value
             raise self._faults.stop(f"expected a name as key, received {shown}", item.line)

@@ -165,7 +165,7 @@ def endless() -> dict[str, Any]:
         {"seqgen": 1, "input": [4], "graph": [{"Model": {"input": [4], "graph": [None]}}]},
         {"seqgen": 1, "input": [4], "graph": [{"call": object()}]},
         {"seqgen": 1, "inputs": [4], "graph": ["Flatten"]},
-        {"seqgen": 1, "inputs": {5: [4]}, "graph": ["Flatten"]},
+        {"seqgen": 1, "inputs": {5.5: [4]}, "graph": ["Flatten"]},
         {"seqgen": 1, "inputs": {"": [4]}, "graph": ["Flatten"]},
         {"seqgen": 1, "inputs": {"a": [4]}, "graph": {"a": "Flatten"}},
         {"seqgen": 1, "input": [4], "graph": ["Flatten"], "outputs": object()},
