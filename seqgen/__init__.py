@@ -46,7 +46,16 @@ _PLACES = {
     "port_weights": "seqgen.porting",
 }
 _MODULES = ("initializers", "layers", "verify")
-_NAMESPACES = ("activations", "constraints", "regularizers")
+_NAMESPACES = (
+    "activations",
+    "callbacks",
+    "constraints",
+    "losses",
+    "metrics",
+    "optimizers",
+    "regularizers",
+    "schedules",
+)
 
 __all__ = [
     "Input",

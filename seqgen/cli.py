@@ -124,6 +124,7 @@ def generate(spec: Path, out: Path, check: bool, force: bool, **options: Any) ->
 @TEMPLATES
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--training", is_flag=True, help="Compare the training programs, step by step.")
 @click.option("--exporters/--no-exporters", default=True, help="Run the frameworks' exporters too.")
 @click.option("--keras-python", help="The interpreter of the environment with Keras.")
 @click.option("--torch-python", help="The interpreter of the environment with PyTorch.")

@@ -18,6 +18,7 @@ from seqgen.passes.layout import LAYOUTS, identity
 from seqgen.render import Rendering
 from seqgen.targets import TARGETS, Target, target_named
 from seqgen.targets.onnx import DEFAULT_OPSET, ir_version
+from seqgen.targets.training import Settings
 from seqgen.weights import Weights
 
 if TYPE_CHECKING:
@@ -96,6 +97,10 @@ def program(model: Model, target: Target, options: Options) -> Program:
         )
         texts[file] = rendering.text(template)
         names |= rendering.page["weight_names"]
+    if model.training is not None and target.training is not None:
+        template, file = target.training
+        more = target.training_page(Settings(model), rendering.page)
+        texts[file] = rendering.text(template, **more)
     return Program(lowered, texts, names)
 
 

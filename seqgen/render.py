@@ -249,7 +249,7 @@ class Rendering:
         context.update(self.page, macros=macros)
         self._context = context
 
-    def text(self, template: str) -> str:
-        """The file from the page of this name."""
+    def text(self, template: str, **more: Any) -> str:
+        """The file from the page of this name, which is given more values."""
         page = self._jinja.get_template(f"{self._target.name}/{template}")
-        return self._format(page.render(**self._context))
+        return self._format(page.render(**self._context, **more))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from seqgen.ir.types import Permutation, TensorType
 from seqgen.layers.base import Layer, Weight
+from seqgen.training.settings import Training
 
 Pads = tuple[tuple[int, int], ...]
 
@@ -196,6 +197,7 @@ class Model:
         dtype: Of all weights and computations.
         sequential: Whether the spec is a stack of layers.
         nested: The calls of models within, inner ones behind those around them.
+        training: How it is trained, if that is said.
     """
 
     name: str
@@ -205,6 +207,7 @@ class Model:
     dtype: str = "float32"
     sequential: bool = True
     nested: tuple[Nested, ...] = ()
+    training: Training | None = None
 
     @cached_property
     def by_name(self) -> dict[str, Node]:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from seqgen.errors import Fault, SpecError
@@ -21,10 +22,21 @@ from seqgen.layers.objects import (
     Signature,
     to_snake_case,
 )
+from seqgen.training.callbacks import CALLBACK, CALLBACKS
+from seqgen.training.losses import LOSS, LOSSES
+from seqgen.training.metrics import METRIC, METRICS
+from seqgen.training.optimizers import OPTIMIZER, OPTIMIZERS, SCHEDULE, SCHEDULES
 
 
+@dataclass(frozen=True)
 class Function(Named):
-    """A function of a table; called with arguments, it is that function with these arguments."""
+    """A function of a table; called with arguments, it is that function with these arguments.
+
+    Attributes:
+        module: The module of Keras that has it.
+    """
+
+    module: str = ""
 
     def __call__(self, *values: Any, **arguments: Any) -> Named:
         """The function with arguments, as a layer takes it.
@@ -32,13 +44,12 @@ class Function(Named):
         Raises:
             SpecError: There is no such argument, or one is wrong.
         """
-        module, table = _HOMES[self.name]
-        names = list(table[self.name])
+        names = list(TABLES[self.module][self.name])
         if len(values) > len(names):
             raise SpecError(f"{self.name} takes {len(names)} arguments, received {len(values)}")
         given = {**dict(zip(names, values, strict=False)), **arguments}
         try:
-            return KINDS[module].parse({self.name: given}, 0)
+            return KINDS[self.module].parse({self.name: given}, 0)
         except (TypeError, ValueError) as error:
             raise SpecError(Fault(str(error).removeprefix("; "), layer=self.name)) from None
 
@@ -48,19 +59,28 @@ KINDS = {
     "initializers": INITIALIZER,
     "regularizers": REGULARIZER,
     "constraints": CONSTRAINT,
+    "optimizers": OPTIMIZER,
+    "schedules": SCHEDULE,
+    "losses": LOSS,
+    "metrics": METRIC,
+    "callbacks": CALLBACK,
 }
 TABLES: dict[str, dict[str, Signature]] = {
     "activations": ACTIVATIONS,
     "initializers": INITIALIZERS,
     "regularizers": REGULARIZERS,
     "constraints": CONSTRAINTS,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
+    "losses": LOSSES,
+    "metrics": METRICS,
+    "callbacks": CALLBACKS,
 }
 ALIASES = {
     "activations": ACTIVATION_ALIASES,
     "initializers": INITIALIZER_ALIASES,
     "regularizers": {"l1_l2": "L1L2", "orthogonal_regularizer": "OrthogonalRegularizer"},
 }
-_HOMES = {name: (module, table) for module, table in TABLES.items() for name in table}
 
 
 @functools.cache
@@ -84,7 +104,7 @@ def find(module: str, name: str) -> Function:
     if name not in known:
         hint = "" if name.startswith("_") else near_miss(name, known)
         raise AttributeError(f"seqgen.{module} has no '{name}'{hint}")
-    return Function(known[name])
+    return Function(known[name], module=module)
 
 
 class Namespace:

@@ -20,11 +20,12 @@ from seqgen.spec.sequential import Sequential
 from seqgen.spec.steps import Misfit
 from seqgen.spec.whole import Whole
 from seqgen.spec.writer import VERSION, first_argument
+from seqgen.training.settings import Training
 
 COMMON_KEYS = ("name", "input", "dtype", "trainable", "weights")
 MODEL_KEYS = (*COMMON_KEYS, "layers")
 GRAPH_KEYS = (*COMMON_KEYS, "inputs", "graph", "outputs")
-FILE_KEYS = ("seqgen", "$schema")
+FILE_KEYS = ("seqgen", "$schema", "training")
 INPUT_KEYS = ("shape", "batch_size", "dtype", "name")
 
 
@@ -65,6 +66,7 @@ class Reader:
         if model is not None and not self._faults:
             self._check_weights(model)
             self._check_whole(model)
+            self._training(root, model)
         return model, [(part, path.value) for part, path in self._weights]
 
     def check_keys(self, item: Located, known: tuple[str, ...], layer: str | None) -> None:
@@ -83,6 +85,18 @@ class Reader:
         elif version.value is True or version.value != VERSION:
             message = f"expected {VERSION}, the version of the format, received "
             self._faults.add(Fault(message + short(version.plain), "seqgen"), version.line)
+
+    def _training(self, root: Located, model: Whole) -> None:
+        """Take what is said of training."""
+        given = root.value.get("training")
+        if given is None or given.value is None:
+            return
+        try:
+            model.training = Training.parse(given.plain)
+        except SpecError as error:
+            for fault in error.faults:
+                known = given.value if isinstance(given.value, dict) else {}
+                self._faults.add(fault, known.get(fault.argument or "", given).line)
 
     # Models
 

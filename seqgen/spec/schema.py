@@ -14,6 +14,7 @@ from seqgen.spec.graph_names import CALL, FROM, WITH
 from seqgen.spec.names import LONGEST_NAME
 from seqgen.spec.tensors import TRAINING
 from seqgen.spec.writer import VERSION, first_argument
+from seqgen.training.settings import Training
 
 NAME: JsonSchema = {
     "type": "string",
@@ -154,6 +155,7 @@ def json_schema() -> JsonSchema:
     top: JsonSchema = {
         "$schema": {"type": "string"},
         "seqgen": {"const": VERSION},
+        "training": _object({k: v.schema(0) for k, v in Training.kinds().items()}, ["loss"]),
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from seqgen.layers.state import Variable
 from seqgen.spec.container import Container
 from seqgen.spec.flatten import flatten, graph_of
 from seqgen.spec.tensors import Tensor, call, is_symbolic
+from seqgen.training.settings import Training
 
 if TYPE_CHECKING:
     from seqgen.weights import Weights
@@ -29,7 +31,13 @@ def single(values: list[Any]) -> Any:
 
 
 class Whole(Container):
-    """A model with its weights, results and files."""
+    """A model with its weights, results and files.
+
+    Attributes:
+        training: How it is trained, if that is said.
+    """
+
+    training: Training | None = None
 
     def graph(self) -> Graph:
         """The typed graph, with copies of the layers.
@@ -38,7 +46,44 @@ class Whole(Container):
             SpecError: The model is not built, or its layers do not go together in one graph.
         """
         self.require_built("graph")
-        return graph_of(self)
+        return replace(graph_of(self), training=self.training)
+
+    # Training
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = (),
+    ) -> None:
+        """Say how the model is trained, as Keras's `compile` does; `generate` writes programs.
+
+        Args:
+            optimizer: An optimizer of `seqgen.optimizers`, or its name.
+            loss: A loss of `seqgen.losses`, or its name.
+            metrics: A list of metrics of `seqgen.metrics`, or of names.
+
+        Raises:
+            SpecError: There is no such thing, or an argument is wrong.
+        """
+        given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
+        self.training = Training.parse(given)
+
+    def fit(self, data: str | None = None, **settings: Any) -> None:
+        """Say on what the model is trained and how long; the programs do it.
+
+        Args:
+            data: The file or folder of arrays that the programs read if `--data` is not given.
+            settings: `batch_size`, `epochs`, `shuffle`, `seed`, `validation_split`,
+                `class_weight`, `callbacks` and `parity`, as in the training section of a spec.
+
+        Raises:
+            SpecError: The model is not compiled, or a setting is wrong.
+        """
+        if self.training is None:
+            raise SpecError(f"{self.label}: call compile first, which says the loss")
+        before = self.training.to_plain()
+        self.training = Training.parse({**before, "data": data, **settings})
 
     # Shapes
 

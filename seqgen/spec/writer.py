@@ -220,4 +220,6 @@ def spec_dict(model: "Container") -> dict[str, Plain]:
     Raises:
         SpecError: A layer stands at two places, or the name of one means something else.
     """
-    return {"seqgen": VERSION, **_model_dict(model, needed_names(model), within=False)}
+    said = {"seqgen": VERSION, **_model_dict(model, needed_names(model), within=False)}
+    training = getattr(model, "training", None)
+    return said | ({"training": training.to_plain()} if training is not None else {})

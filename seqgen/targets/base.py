@@ -150,6 +150,9 @@ class Target:
         prepare: Passes that run before the limits are asked: they unfold what holds layers within.
         remarks: What a reader of a report should know of a program's parameters, from the lowered
             model.
+        training: Template, below the target's folder, and file of the training program, if the
+            target has one.
+        training_page: Makes what its page is given, from the settings and the page of the model.
         states: What programs take and give besides inputs and outputs, from the lowered model: the
             names on both sides and the shape.
     """
@@ -166,6 +169,8 @@ class Target:
     page: Callable[["Target", Model, "Macros"], dict[str, Any]] = lambda *_: {}
     prepare: tuple[Pass, ...] = ()
     remarks: Callable[[Model], Iterable[str]] = lambda _: ()
+    training: tuple[str, str] | None = None
+    training_page: Callable[[Any, dict[str, Any]], dict[str, Any]] = lambda *_: {}
     states: Callable[[Model], Iterable[tuple[str, str, tuple[int, ...]]]] = lambda _: ()
 
     def lower(self, model: Model, layout: str) -> Model:

@@ -198,6 +198,8 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
 KERAS = Target(
     name="keras",
     files={"model.py.j2": "keras_model.py"},
+    training=("train.py.j2", "keras_train.py"),
+    training_page=lambda settings, found: {"settings": settings, "target_name": "keras"},
     passes=dict.fromkeys(LAYOUTS, (freeze_wrapped, spell_dtype, name_inputs)),
     functions={
         "is_written": is_written,

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Node, Order
 from seqgen.ir.scopes import branch_by_branch, scope_tree
 from seqgen.passes.activations import split_activations
@@ -35,6 +36,7 @@ from seqgen.targets import (
     recurrent,
     recurrent_rows,
     reshaping,
+    torch_training,
 )
 from seqgen.targets.activations import torch_activation
 from seqgen.targets.base import Move, Row, Target
@@ -47,6 +49,7 @@ from seqgen.targets.constants import (
 from seqgen.targets.loading import Loading
 from seqgen.targets.modules import Class, Step
 from seqgen.targets.rewritten import REWRITTEN
+from seqgen.targets.training import head_of
 from seqgen.targets.windows import (
     depthwise_shape,
     index,
@@ -139,18 +142,26 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         assert wrap is not None
         return Source(wrap(node, text).strip())
 
+    head = head_of(model) if model.training is not None else None
+
     def expression(cls: Class, step: Step) -> str:
         values = Values(step.reads)
         if step.calls:
             return macros.any_layer(step.last, values, step.attribute)
-        for node in step.nodes:
+        for node in (node for node in step.nodes if node is not head):
             attribute = cls.names.get(node.name)
             text = macros.spell(node, values, *([attribute] if attribute else []))
             values = Values((text,))
         return values
 
     loading = Loading(target, model, main)
+    last = main.steps[-1]
+    if head is not None and (last.calls or head is not last.nodes[-1]):
+        message = "target 'torch' needs its last activation as the last step to train on logits"
+        raise UnsupportedError(f"{head.layer.label}: {message}")
     return {
+        "head": head and macros.spell(head, Values(("self.logits(x)",))),
+        "head_alone": head is not None and len(last.nodes) == 1,
         "classes": list(main.classes),
         "constructor": constructor,
         "expression": expression,
@@ -236,5 +247,7 @@ TORCH = Target(
     rewrites=REWRITTEN,
     page=page,
     prepare=(check_names, time_of_training),
+    training=("train.py.j2", "torch_train.py"),
+    training_page=torch_training.page,
     remarks=recurrent.one_bias,
 )

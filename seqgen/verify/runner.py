@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqgen.errors import SpecError
 from seqgen.generator import Options
 from seqgen.ir.graph import Model
 from seqgen.passes.dtype import with_dtype
@@ -16,6 +17,7 @@ from seqgen.verify.bench import Bench, Settings, as_given
 from seqgen.verify.pool import Pool, WorkerError
 from seqgen.verify.report import Report, Row
 from seqgen.verify.rows import exporter_row, inference_row, parameters_row, training_row
+from seqgen.verify.training import verify_training
 
 if TYPE_CHECKING:
     from seqgen.spec.sequential import Sequential
@@ -118,6 +120,7 @@ def verify(
     templates: Path | None = None,
     pool: Pool | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    training: bool = False,
 ) -> Report:
     """Generate the programs of a model, run them, and compare them with Keras itself.
 
@@ -132,9 +135,22 @@ def verify(
         templates: A folder of templates that stand before the packaged ones.
         pool: Worker processes to use; by default some are started and ended.
         progress: Called with a line before each step that takes long.
+        training: Whether the training programs are compared, instead of the model's: losses of 20
+            steps, the first gradients, and all variables after them.
+
+    Raises:
+        SpecError: Training is to be verified of a model that says nothing of it.
     """
     more: dict[str, Any] = {} if opset is None else {"opset": opset}
     options = Options(tuple(targets), layout, templates=templates, **more)
     settings = Settings(options, device, seeds, exporters)
     with ExitStack() as stack:
-        return verify_graph(model.graph(), settings, pool or stack.enter_context(Pool()), progress)
+        workers = pool or stack.enter_context(Pool())
+        if not training:
+            return verify_graph(model.graph(), settings, workers, progress)
+        graph = model.graph()
+        if graph.training is None:
+            raise SpecError(f"{model.label}: there is no training section to verify")
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqgen-")))
+        rows = verify_training(graph, settings, workers, folder / "training", progress)
+        return Report(graph.name, tuple(rows), versions(workers, settings), settings.device)

@@ -9,7 +9,17 @@ from unittest import mock
 
 import keras
 import numpy as np
-from protocol import NotHere, Request, load_program, noting, read_batches, serve, write_arrays
+from protocol import (
+    NotHere,
+    Request,
+    load_program,
+    load_training,
+    noting,
+    read_batches,
+    read_steps,
+    serve,
+    write_arrays,
+)
 from safetensors.numpy import load_file
 
 # As it is, while the trace of a program puts another in its place.
@@ -89,6 +99,21 @@ def layer(plain: dict[str, Any]) -> Any:
         return Operation(name.removeprefix("ops."), arguments, plain["ports"])
     home = importlib.import_module(module) if module else keras.layers
     return getattr(home, name)(**arguments)
+
+
+def forget() -> None:
+    """Have Keras forget its models, so that it counts names from the start.
+
+    TensorFlow keeps the kernels of its operations, which Keras would have it make anew each time.
+    """
+    if keras.backend.backend() != "tensorflow":
+        keras.backend.clear_session()
+        return
+    # Where Keras itself finds it.
+    from tensorflow.python.eager import context
+
+    with mock.patch.object(context.context(), "clear_kernel_cache"):
+        keras.backend.clear_session()
 
 
 def has_gpu() -> bool:
@@ -239,7 +264,7 @@ class Graph:
     """
 
     def __init__(self, request: Request) -> None:
-        keras.backend.clear_session()
+        forget()
         graph, values, layers = request["graph"], {}, {}
         for plain in graph["entries"]:
             values[plain["name"]] = keras.Input(batch_shape=plain["shape"], dtype=plain["dtype"])
@@ -336,7 +361,7 @@ def leaves(model: Any, path: str = "") -> list[tuple[str, Any]]:
 
 def built(request: Request) -> tuple[Any, Any]:
     """The generated program and its model, with weights."""
-    keras.backend.clear_session()
+    forget()
     program = load_program(request["file"])
     model = program.build_model()
     program.load_weights(model, request["weights"])
@@ -426,7 +451,7 @@ def trace(request: Request) -> dict[str, Any]:
     evidence: list[str] = []
     records: list[tuple[str, np.ndarray]] = []
     model = None
-    keras.backend.clear_session()
+    forget()
     with noting(evidence, request["file"]):
         program = load_program(request["file"])
         with mock.patch.object(keras, "Sequential", longest):
@@ -455,6 +480,115 @@ def export(request: Request) -> dict[str, Any]:
     return {}
 
 
+class Trained(keras.Model):
+    """The spec's own layers as a model that Keras trains."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        self.parts = [part for part in graph._layers.values() if isinstance(part, keras.Layer)]
+        self.built = True
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """The result of the spec."""
+        return single(self.graph(x, bool(training)))
+
+
+def config(plain: Any) -> Any:
+    """An optimizer, loss or schedule as `get` of Keras takes it."""
+    if isinstance(plain, dict) and "name" in plain:
+        settings = {name: config(item) for name, item in plain["arguments"].items()}
+        return {"class_name": plain["name"], "config": settings}
+    return plain
+
+
+def compile_oracle(model: Any, settings: dict[str, Any]) -> None:
+    """Compile the oracle from the settings alone."""
+    given = dict(settings["optimizer"]["arguments"])
+    rate = given.get("learning_rate")
+    if isinstance(rate, dict):
+        given["learning_rate"] = getattr(keras.optimizers.schedules, rate["name"])(
+            **rate["arguments"]
+        )
+    optimizer = getattr(keras.optimizers, settings["optimizer"]["name"])(**given)
+    loss = getattr(keras.losses, settings["loss"]["name"])(**settings["loss"]["arguments"])
+    for layer in model.parts:
+        if layer.name in settings["embeddings"]:
+            # As in the generated program, which tells why.
+            layer.embeddings.regularizer = keras.regularizers.L2(0.0)
+    model.compile(optimizer=optimizer, loss=loss)
+
+
+def first_gradients(model: Any, step: dict[str, np.ndarray], trained: list[Any]) -> list[Any]:
+    """The gradients of the loss of a step, which changes nothing."""
+    import tensorflow as tf
+
+    before = [to_numpy(w).copy() for w in model.weights]
+    with tf.GradientTape() as tape:
+        results = model(step["x"], training=True)
+        weight = step.get("sample_weight")
+        weight = None if weight is None else keras.ops.convert_to_tensor(weight)
+        loss = model.compute_loss(step["x"], step["y"], results, weight, training=True)
+    found = tape.gradient(loss, [w.value for w in trained])
+    for variable, value in zip(model.weights, before, strict=True):
+        variable.assign(value)
+    return [
+        np.zeros(w.shape) if g is None else to_numpy(keras.ops.convert_to_tensor(g))
+        for g, w in zip(found, trained, strict=True)
+    ]
+
+
+def trained_by(model: Any, named: dict[str, Any], request: Request) -> dict[str, Any]:
+    """Losses, first gradients, variables and results of a compiled model after some steps."""
+    steps, weights = read_steps(request), request["class_weight"]
+    weights = {int(k): v for k, v in weights.items()} if weights else None
+    trained = {name: v for name, v in named.items() if v.trainable}
+    first = steps[0]
+    gradients = [] if weights else first_gradients(model, first, list(trained.values()))
+    losses = []
+    for step in steps:
+        model.reset_metrics()
+        more = {"class_weight": weights} if weights else {}
+        given = (step["x"], step["y"], step.get("sample_weight"))
+        losses.append(np.asarray(model.train_on_batch(*given, return_dict=True, **more)["loss"]))
+    last = to_numpy(model(first["x"], training=False))
+    values = [to_numpy(v) for v in named.values()]
+    write_arrays(request["output"], [np.array(losses), last, *gradients, *values])
+    return {"gradients": list(trained) if gradients else [], "variables": list(named)}
+
+
+@contextlib.contextmanager
+def in_dtype(name: str) -> Iterator[None]:
+    """Let Keras compute losses in a dtype."""
+    before = keras.config.floatx()
+    keras.config.set_floatx(name)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
+
+
+def train_oracle(request: Request) -> dict[str, Any]:
+    """Train the spec's own layers."""
+    with in_dtype(request["dtype"]):
+        graph = Graph(request)
+        model = Trained(graph)
+        compile_oracle(model, request["settings"])
+        return trained_by(model, graph.variables, request)
+
+
+def train(request: Request) -> dict[str, Any]:
+    """Train by the generated program."""
+    keras.backend.clear_session()
+    with in_dtype(request["dtype"]):
+        program, made = load_training(request["file"])
+        model = made.build_model()
+        made.load_weights(model, request["weights"])
+        program.compile_model(model)
+        named = dict(zip(names_of(made, model), model.weights, strict=True))
+        return trained_by(model, named, request)
+
+
 def hello(request: Request) -> dict[str, Any]:
     """Who answers."""
     backend = keras.backend.backend()
@@ -465,4 +599,5 @@ def hello(request: Request) -> dict[str, Any]:
 
 if __name__ == "__main__":
     handlers = {"oracle": oracle, "oracle_trace": oracle_trace, "program": run_program}
+    handlers |= {"train_oracle": train_oracle, "train": train}
     serve({"hello": hello, "trace": trace, "export": export, **handlers})

@@ -37,6 +37,24 @@ def load_program(path: str) -> ModuleType:
     return module
 
 
+def load_training(path: str) -> tuple[ModuleType, ModuleType]:
+    """Import a training program and the program of the model that it imports from beside it."""
+    name = os.path.basename(path).replace("_train.py", "_model")
+    model = load_program(os.path.join(os.path.dirname(path), f"{name}.py"))
+    sys.modules[name] = model
+    try:
+        return load_program(path), model
+    finally:
+        del sys.modules[name]
+
+
+def read_steps(request: Request) -> list[dict[str, np.ndarray]]:
+    """The samples, labels and perhaps weights of each step."""
+    arrays, names = read_arrays(request["inputs"]), request["names"]
+    steps = [arrays[start : start + len(names)] for start in range(0, len(arrays), len(names))]
+    return [dict(zip(names, step, strict=True)) for step in steps]
+
+
 def read_arrays(path: str) -> list[np.ndarray]:
     """The arrays of a file in the order in which they were written."""
     with np.load(path, allow_pickle=False) as file:

@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from protocol import NotHere, Request, load_program, noting, read_batches, serve, write_arrays
+from protocol import (
+    NotHere,
+    Request,
+    load_program,
+    load_training,
+    noting,
+    read_batches,
+    read_steps,
+    serve,
+    write_arrays,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 DTYPES = {name: getattr(torch, name) for name in ("float16", "bfloat16", "float32", "float64")}
@@ -116,7 +126,7 @@ class Statements:
         bodies = [step.body for step in methods if isinstance(step, ast.FunctionDef)]
         self._file = file
         self._starts = {step.lineno: target_of(step) for body in bodies for step in body}
-        self._watched = {f"{name}.forward" for name in classes}
+        self._watched = {f"{n}.{method}" for n in classes for method in ("forward", "logits")}
         self.records: list[np.ndarray] = []
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
@@ -196,6 +206,34 @@ def export(request: Request) -> dict[str, Any]:
     return {}
 
 
+def train(request: Request) -> dict[str, Any]:
+    """Train by the generated program: losses, first gradients, variables and results after it."""
+    program, made = load_training(request["file"])
+    model = made.build_model()
+    made.load_weights(model, request["weights"])
+    model.to(device_of(request)).train()
+    trainer, steps = program.Trainer(model), read_steps(request)
+    batches = [program.tensors(s, np.arange(len(s["x"])), device_of(request)) for s in steps]
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    x, y, weight = batches[0]
+    trainer.loss(trainer.outputs(x), y, weight).backward()
+    gradients = {
+        name: np.zeros(p.shape) if p.grad is None else to_numpy(p.grad).copy()
+        for name, p in model.named_parameters()
+        if p.requires_grad
+    }
+    model.zero_grad()
+    model.load_state_dict(before)
+    losses = [to_numpy(trainer.step(*batch)[0]) for batch in batches]
+    named = variables(model)
+    model.eval()
+    with torch.no_grad():
+        last = to_numpy(program.probabilities(trainer.outputs(x)))
+    arrays = [np.array(losses), last, *gradients.values(), *map(to_numpy, named.values())]
+    write_arrays(request["output"], arrays)
+    return {"gradients": list(gradients), "variables": list(named)}
+
+
 def hello(request: Request) -> dict[str, Any]:
     """Who answers."""
     cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -204,4 +242,6 @@ def hello(request: Request) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    serve({"hello": hello, "program": run_program, "trace": trace, "export": export})
+    serve(
+        {"hello": hello, "program": run_program, "trace": trace, "export": export, "train": train}
+    )
