@@ -300,16 +300,16 @@ def main() -> None:
         print(f"epoch {epoch + 1}/{options.epochs}  {line(logs)}", flush=True)
         write_log(options.out / "log.csv", epoch, logs)
         stop = not math.isfinite(logs["loss"])
-        watched = logs.get("val_loss", logs["loss"])
+        value = logs.get("val_loss", logs["loss"])
         state = {
             "trainer": trainer.state_dict(),
             "epoch": epoch + 1,
             "random": torch.get_rng_state(),
         }
-        state["best"] = min(best, watched)
+        state["best"] = min(best, value)
         save(last, state)
-        if watched < best:
-            best = watched
+        if value < best:
+            best = value
             save(options.out / "best.pt", state)
         if stop:
             break

@@ -103,6 +103,12 @@ def test_smoke_then_evaluate(folder: Path, target: str) -> None:
     assert "val_loss" in run(folder, target, "--out", f"{target}_smoke", "--evaluate")
 
 
+def test_what_is_watched_must_be_there(folder: Path) -> None:
+    pytest.importorskip("torch")
+    text = run(folder, "torch", "--validation-split", "0", "--out", "unwatched", ok=False)
+    assert "val_loss is watched" in text
+
+
 def test_missing_labels_are_reported(folder: Path) -> None:
     pytest.importorskip("torch")
     np.savez(folder / "wrong.npz", x=np.zeros((3, 4, 4, 1)))
