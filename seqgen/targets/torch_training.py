@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqgen.errors import UnsupportedError
+from seqgen.ir.types import inverse
 from seqgen.layers.objects import Named
 from seqgen.targets.base import Move
 from seqgen.targets.training import Rule, Settings
@@ -109,11 +110,6 @@ def _arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
         }
         return {own: given[keras] for own, keras in names.items()}
     return {"betas": betas, **epsilon} if "epsilon" in given else {"betas": betas}
-
-
-def inverse(perm: tuple[int, ...]) -> tuple[int, ...]:
-    """The permutation that takes back another one."""
-    return tuple(perm.index(axis) for axis in range(len(perm)))
 
 
 def decays_itself(settings: Settings) -> bool:

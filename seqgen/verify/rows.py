@@ -79,16 +79,21 @@ def names_of(names: Mapping[str, Any], key: str) -> list[str]:
     return [found] if isinstance(found, str) else list(found)
 
 
+def moves_by_key(bench: Bench, target: str) -> dict[str, list[Move]]:
+    """The way of each variable into a target, by its key; none where it stays as it is in Keras."""
+    how, moves = target_named(target), dict[str, list[Move]]()
+    for move in how.all_moves(bench.lowered(target)) if how.weights else ():
+        moves.setdefault(move.weight.key, []).append(move)
+    return moves
+
+
 def state_difference(
     bench: Bench, target: str, expected: Answer, received: Answer, limits: "Limits"
 ) -> tuple[str, Difference] | None:
     """The first variable that differs after training mode, by its key."""
     count = bench.results
     variables = dict(zip(received.said["state"], received.arrays[count:], strict=True))
-    lowered, how = bench.lowered(target), target_named(target)
-    moves: dict[str, list[Move]] = {}
-    for move in how.all_moves(lowered) if how.weights else ():
-        moves.setdefault(move.weight.key, []).append(move)
+    moves = moves_by_key(bench, target)
     names = bench.manifest.content["targets"][target]["weights"]
     states = zip(expected.said["state"], expected.arrays[count:], strict=True)
     for number, (key, value) in enumerate(states, count):

@@ -22,7 +22,7 @@ from seqgen.verify.bench import Answer, Bench
 from seqgen.verify.compare import difference
 from seqgen.verify.pool import WorkerError
 from seqgen.verify.report import Row
-from seqgen.verify.rows import layer_of, names_of, not_run
+from seqgen.verify.rows import layer_of, moves_by_key, names_of, not_run
 
 RULES = REGULARIZERS | CONSTRAINTS
 STEPS = 20
@@ -182,11 +182,7 @@ def rows(course: Course, target: str, expected: Run) -> Iterator[Row]:
         note = f"first at step {wrong + 1} of {len(far)}: {received.losses[wrong]:.9g}"
         note += f" instead of {expected.losses[wrong]:.9g}"
         yield replace(row, status="different", error=far[wrong], note=note)
-    moves: dict[str, list[Any]] = {}
-    own = target_named(target)
-    # Keras keeps variables as they are.
-    for move in own.all_moves(course.bench.lowered(target)) if own.weights else ():
-        moves.setdefault(move.weight.key, []).append(move)
+    moves = moves_by_key(course.bench, target)
     for check, a, b in (
         ("gradients", expected.gradients, received.gradients),
         ("variables", expected.variables, received.variables),
