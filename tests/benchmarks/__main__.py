@@ -14,6 +14,7 @@ BENCHMARKS = {
     "torch": ("torch_code", "main"),
     "latency": ("latency", "main"),
     "sequences": ("sequences", "main"),
+    "training": ("training", "main"),
     "head": ("applications", "head"),
     "import": ("applications", "large"),
     "applications": ("applications", "everything"),

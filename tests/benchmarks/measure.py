@@ -88,11 +88,15 @@ def seqgen(*arguments: object, **more: str) -> Process:
     return run(Path(sys.executable).with_name("seqgen"), *arguments, **more)
 
 
-def in_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def in_turns(
+    functions: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.thread_time,
+) -> dict[str, list[float]]:
     """Seconds of CPU of each call, the functions called in turns, so that all see the same weather.
 
-    They must compute in the thread that calls them. What else the machine does then disturbs the
-    ratios of their times least.
+    By the clock that is meant, they must compute in the thread that calls them. What else the
+    machine does then disturbs the ratios of their times least.
     """
     for function in functions.values():
         function()
@@ -100,9 +104,9 @@ def in_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict
     for turn in range(rounds):
         # Back and forth, so that none always follows the same other one.
         for name in list(functions)[:: 1 if turn % 2 else -1]:
-            start = time.thread_time()
+            start = clock()
             functions[name]()
-            times[name].append(time.thread_time() - start)
+            times[name].append(clock() - start)
     return times
 
 
