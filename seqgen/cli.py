@@ -35,6 +35,11 @@ TEMPLATES = click.option(
     type=click.Path(path_type=Path),
     help="A folder of templates that stand before the packaged ones.",
 )
+PARITY = click.option(
+    "--parity",
+    type=click.Choice(["exact", "idiomatic"]),
+    help="Of training programs, in place of the spec's: as Keras, or PyTorch's own classes.",
+)
 
 
 class Commands(click.Group):
@@ -84,6 +89,7 @@ def show(spec: Path) -> None:
 @LAYOUT
 @OPSET
 @TEMPLATES
+@PARITY
 @click.option("--force", is_flag=True, help="Overwrite edited and foreign files.")
 @click.option(
     "--initialize",
@@ -110,6 +116,9 @@ def generate(spec: Path, out: Path, check: bool, force: bool, **options: Any) ->
     manifest = seqgen.generate(model, out, force=force, **options)
     for name in [*sorted(manifest.to_dict()["files"]), MANIFEST]:
         click.echo(out / name)
+    for made in manifest.content["targets"].values():
+        for file, reason in made.get("left_out", {}).items():
+            click.echo(f"no {file}: {reason}", err=True)
     if not (out / WEIGHTS).exists():
         click.echo(
             "no weights: the model has none of its own; --initialize 0 writes some", err=True
@@ -122,6 +131,7 @@ def generate(spec: Path, out: Path, check: bool, force: bool, **options: Any) ->
 @LAYOUT
 @OPSET
 @TEMPLATES
+@PARITY
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--training", is_flag=True, help="Compare the training programs, step by step.")

@@ -5,12 +5,12 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqgen.errors import SpecError
+from seqgen.errors import SpecError, UnsupportedError
 from seqgen.folder import differences, write
 from seqgen.ir.graph import Model, Node
 from seqgen.ir.types import axis_names
@@ -19,6 +19,7 @@ from seqgen.render import Rendering
 from seqgen.targets import TARGETS, Target, target_named
 from seqgen.targets.onnx import DEFAULT_OPSET, ir_version
 from seqgen.targets.training import Settings
+from seqgen.training.settings import Training
 from seqgen.weights import Weights
 
 if TYPE_CHECKING:
@@ -76,11 +77,13 @@ class Program:
         lowered: The model as the templates spell it.
         texts: The files by name.
         weight_names: The target's name of each variable, by its key.
+        left_out: Files that the target has not for this model, with the reason.
     """
 
     lowered: Model
     texts: dict[str, str]
     weight_names: dict[str, str]
+    left_out: dict[str, str]
 
 
 def program(model: Model, target: Target, options: Options) -> Program:
@@ -90,7 +93,7 @@ def program(model: Model, target: Target, options: Options) -> Program:
         UnsupportedError: The target cannot say the model exactly.
     """
     lowered = target.lower(model, options.layout)
-    texts, names = {}, {}
+    texts, names, left_out = {}, {}, {}
     for template, file in target.files.items():
         rendering = Rendering(
             target, lowered, options.templates, options.formatted, opset=options.opset
@@ -99,9 +102,16 @@ def program(model: Model, target: Target, options: Options) -> Program:
         names |= rendering.page["weight_names"]
     if model.training is not None and target.training is not None:
         template, file = target.training
-        more = target.training_page(Settings(model), rendering.page)
-        texts[file] = rendering.text(template, **more)
-    return Program(lowered, texts, names)
+        settings = Settings(model)
+        try:
+            texts[file] = rendering.text(
+                template, **target.training_page(settings, rendering.context)
+            )
+        except UnsupportedError as error:
+            if not target.trains_some:
+                raise
+            left_out[file] = str(error)
+    return Program(lowered, texts, names, left_out)
 
 
 def _ports(lowered: Model, names: Iterable[str]) -> list[dict[str, Any]]:
@@ -157,6 +167,8 @@ def generate_programs(model: Model, options: Options, spec_text: str) -> Manifes
             "outputs": _ports(made.lowered, made.lowered.outputs) + states_out,
             "weights": made.weight_names,
         }
+        if made.left_out:
+            targets[name]["left_out"] = made.left_out
     content = {
         "seqgen": version(),
         "name": model.name,
@@ -168,6 +180,20 @@ def generate_programs(model: Model, options: Options, spec_text: str) -> Manifes
         "targets": targets,
     }
     return Manifest(content, files)
+
+
+def with_parity(model: Model, parity: str | None) -> Model:
+    """A model whose training programs have the parity that is given, if one is.
+
+    Raises:
+        SpecError: The model has no training programs, or there is no such parity.
+    """
+    if parity is None:
+        return model
+    if model.training is None:
+        raise SpecError(f"{model.name}: parity is that of training programs; it has none")
+    given = {**model.training.to_plain(), "parity": parity}
+    return replace(model, training=Training.parse(given))
 
 
 def _weights(model: "Sequential", seed: int | None) -> Weights | None:
@@ -189,6 +215,7 @@ def generate(
     templates: str | os.PathLike[str] | None = None,
     force: bool = False,
     initialize: int | None = None,
+    parity: str | None = None,
 ) -> Manifest:
     """Write the programs of a model, its manifest and its weights, if it has any, into a folder.
 
@@ -201,6 +228,7 @@ def generate(
         templates: A folder of templates that stand before the packaged ones.
         force: Whether files that seqgen did not write, or that were edited, may be overwritten.
         initialize: Seed of initial weights, to be written for a model that has none of its own.
+        parity: Of training programs, in place of the spec's: `exact` or `idiomatic`.
 
     Raises:
         UnsupportedError: A target cannot say the model exactly; nothing is written.
@@ -208,7 +236,7 @@ def generate(
     """
     targets = (targets,) if isinstance(targets, str) else tuple(targets)
     options = Options(targets, layout, opset, Path(templates) if templates else None)
-    made = generate_programs(model.graph(), options, model.to_json())
+    made = generate_programs(with_parity(model.graph(), parity), options, model.to_json())
     content = write(Path(out), made.files, made.content, _weights(model, initialize), force)
     return Manifest(content, made.files)
 

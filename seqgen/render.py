@@ -230,6 +230,10 @@ class Rendering:
         overrides: A folder of the user's that stands before the packaged templates.
         formatted: Whether black formats the file.
         **values: What else the templates are given.
+
+    Attributes:
+        page: What the page of the model's program is given.
+        context: The same, and what all templates are given.
     """
 
     def __init__(
@@ -247,9 +251,9 @@ class Rendering:
         macros = Macros(self._jinja, target.name, context)
         self.page = target.page(target, model, macros)
         context.update(self.page, macros=macros)
-        self._context = context
+        self.context = context
 
     def text(self, template: str, **more: Any) -> str:
         """The file from the page of this name, which is given more values."""
         page = self._jinja.get_template(f"{self._target.name}/{template}")
-        return self._format(page.render(**self._context, **more))
+        return self._format(page.render(**self.context, **more))

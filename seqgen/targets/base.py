@@ -153,6 +153,8 @@ class Target:
         training: Template, below the target's folder, and file of the training program, if the
             target has one.
         training_page: Makes what its page is given, from the settings and the page of the model.
+        trains_some: Whether a training program is left out, with a reason, where the target cannot
+            say the settings; otherwise they are refused.
         states: What programs take and give besides inputs and outputs, from the lowered model: the
             names on both sides and the shape.
     """
@@ -171,6 +173,7 @@ class Target:
     remarks: Callable[[Model], Iterable[str]] = lambda _: ()
     training: tuple[str, str] | None = None
     training_page: Callable[[Any, dict[str, Any]], dict[str, Any]] = lambda *_: {}
+    trains_some: bool = False
     states: Callable[[Model], Iterable[tuple[str, str, tuple[int, ...]]]] = lambda _: ()
 
     def lower(self, model: Model, layout: str) -> Model:

@@ -33,6 +33,7 @@ from seqgen.targets import (
     attention,
     merging,
     normalization,
+    onnx_training,
     operations,
     recurrent,
     recurrent_rows,
@@ -141,9 +142,10 @@ def cropping(node: Node) -> Attributes:
 def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
     """What the page of the program is given."""
     moves = target.all_moves(model)
+    steps = [node for node in model.nodes if not isinstance(node.layer, Input)]
     return {
         "class_name": class_name(model.name),
-        "steps": [node for node in model.nodes if not isinstance(node.layer, Input)],
+        "steps": [(node, macros.spell(node)) for node in steps],
         "moves": moves,
         "states": list(target.states(model)),
         "external": weights_size(model) > EMBEDDED_LIMIT,
@@ -221,6 +223,9 @@ ONNX = Target(
     },
     rewrites=REWRITTEN | ADAPTIVE,
     page=page,
+    training=("train.py.j2", "onnx_train.py"),
+    training_page=onnx_training.page,
+    trains_some=True,
     prepare=(check_names, time_of_inference),
     states=recurrent.kept_states,
 )

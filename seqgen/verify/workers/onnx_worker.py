@@ -8,7 +8,19 @@ from unittest import mock
 import numpy as np
 import onnx
 import onnxruntime
-from protocol import NotHere, Request, load_program, noting, read_batches, serve, write_arrays
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
+from protocol import (
+    NotHere,
+    Request,
+    load_program,
+    load_training,
+    noting,
+    read_batches,
+    read_steps,
+    serve,
+    write_arrays,
+)
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 # What onnxruntime says when it has no kernel for an operator in a dtype.
@@ -172,6 +184,68 @@ def run_file(request: Request) -> dict[str, Any]:
     return {}
 
 
+class MaxPool(OpRun):
+    """The operator of onnxruntime: that of onnx's evaluator is wrong where windows are padded."""
+
+    op_domain = ""
+
+    def _run(self, x: np.ndarray, **given: Any) -> tuple[np.ndarray, ...]:
+        kind = onnx.helper.np_dtype_to_tensor_dtype(x.dtype)
+        info = onnx.helper.make_tensor_value_info
+        results = [info(name, kind, None) for name in self.onnx_node.output[:1]]
+        results += [info(name, onnx.TensorProto.INT64, None) for name in self.onnx_node.output[1:]]
+        taken = [info(self.onnx_node.input[0], kind, x.shape)]
+        graph = onnx.helper.make_graph([self.onnx_node], "pool", taken, results)
+        opset = onnx.helper.make_opsetid("", 21)
+        made = session(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10), "cpu")
+        return tuple(made.run(None, {self.onnx_node.input[0]: x}))
+
+
+def evaluator(graph: onnx.ModelProto, device: str) -> ReferenceEvaluator:
+    """What runs a graph in float64; onnxruntime has convolutions in float32 only."""
+    return ReferenceEvaluator(graph, new_ops=[MaxPool])
+
+
+def with_outputs(graph: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """A graph that gives more of its tensors, as the last outputs."""
+    more = onnx.ModelProto()
+    more.CopyFrom(graph)
+    more.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    return more
+
+
+def train(request: Request) -> dict[str, Any]:
+    """Train by the generated program: losses, first gradients, variables and results after it."""
+    program, made = load_training(request["file"])
+    program.session = evaluator if request["dtype"] == "float64" else session
+    steps = read_steps(request)
+    batches = [program.batch(step, np.arange(len(step["x"]))) for step in steps]
+    model = made.build_model(request["weights"])
+    trainer = program.Trainer(model, device=request["device"])
+    graph = with_outputs(program.build_step(model), [f"{n}.gradient" for n in program.TRAINED])
+    whole, trainer.session = trainer.session, program.session(graph, request["device"])
+    before, gradients = dict(trainer.state), []
+    run, count = trainer.session.run, len(program.TRAINED)
+
+    def first(names: None, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        results = run(names, feed)
+        gradients.extend(results[len(results) - count :])
+        return results[: len(results) - count]
+
+    trainer.session.run = first
+    trainer.step(batches[0])
+    trainer.session, trainer.state, trainer.steps = whole, before, 0
+    losses = [trainer.step(batch)[0] for batch in batches]
+    _, last = trainer.evaluate(batches[0])
+    weights = [tensor.name for tensor in model.graph.initializer]
+    slots = [(s, n) for n in program.TRAINED for s in getattr(program, "SLOTS", ())]
+    kept = [trainer.state[f"{name}.{slot}"] for slot, name in slots]
+    variables = [trainer.state[name] for name in weights]
+    arrays = [np.array(losses), np.asarray(last), *gradients, *variables, *kept]
+    write_arrays(request["output"], arrays)
+    return {"gradients": list(program.TRAINED), "variables": weights, "slots": slots}
+
+
 def hello(request: Request) -> dict[str, Any]:
     """Who answers."""
     providers = onnxruntime.get_available_providers()
@@ -179,4 +253,12 @@ def hello(request: Request) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    serve({"hello": hello, "program": run_program, "trace": trace, "file": run_file})
+    serve(
+        {
+            "hello": hello,
+            "program": run_program,
+            "trace": trace,
+            "file": run_file,
+            "train": train,
+        }
+    )
