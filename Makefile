@@ -12,9 +12,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(STAMP)
 
-demo: $(STAMP)  ## Generate the example for all targets, verify it, print the table.
-	$(BIN)/seqgen generate examples/mnist_cnn.yaml -o build/mnist_cnn --initialize 0
-	$(BIN)/seqgen verify examples/mnist_cnn.yaml
+demo: $(STAMP)  ## Train an example in three frameworks, plot the curves, verify its programs.
+	$(BIN)/python examples/digits_demo.py build/digits_cnn
+	$(BIN)/seqgen verify examples/digits_cnn.yaml --training
 
 test: $(STAMP)  ## Run all tests.
 	$(BIN)/python -m pytest -n 2

@@ -59,7 +59,7 @@ def test_programs_are_equal_to_keras(spec: Path, pool: Pool) -> None:
     assert report.ok, report.to_json()
 
 
-@pytest.mark.parametrize("name", ["digits_cnn"])
+@pytest.mark.parametrize("name", ["cancer_mlp", "digits_cnn", "sunspots_tcn"])
 def test_training_programs_are_equal_to_keras(name: str, pool: Pool) -> None:
     report = seqgen.verify(seqgen.load(EXAMPLES / f"{name}.yaml"), pool=pool, training=True)
     assert report.ok, report.to_json()
