@@ -167,6 +167,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "expression": expression,
         "loading": loading,
         "moves": loading.placed,
+        "spell": lambda node, value: macros.spell(node, Values((value,))),
         "weight_names": weight_names(loading.placed),
     }
 

@@ -1,13 +1,35 @@
 """How PyTorch programs train: which optimizer stands for which, and where the two disagree."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from seqgen.errors import UnsupportedError
 from seqgen.ir.types import inverse
-from seqgen.layers.objects import Named
+from seqgen.layers.normalization import BatchNormalization
+from seqgen.layers.objects import REGULARIZERS, Named
+from seqgen.layers.within import within
 from seqgen.targets.base import Move
+from seqgen.targets.normalization import masked_norms, stepped_norms
+from seqgen.targets.torch_initializers import groups
 from seqgen.targets.training import Rule, Settings
+from seqgen.training.settings import full
+
+ROWS = "OrthogonalRegularizer"
+# Layers whose modules give what the layer gives, but for the activation at its end.
+GIVES_ITS_OUTPUT = (
+    "ActivityRegularization",
+    "BatchNormalization",
+    "Dense",
+    "Embedding",
+    "LayerNormalization",
+    *(f"{kind}Conv{rank}D" for kind in ("", "Depthwise") for rank in (1, 2, 3)),
+    *(f"Conv{rank}DTranspose" for rank in (1, 2, 3)),
+)
+# The ways of each variable into the program, by its key.
+Moves = dict[str, list[Move]]
 
 
 @dataclass(frozen=True)
@@ -21,6 +43,7 @@ class Optimizer:
         helper: The template of the class; empty where it is torch's own.
         arguments: What it is made with besides parameters and learning rate.
         deviation: How torch's own class differs from Keras; empty if it does not.
+        excluded: Names of the matrices that Muon leaves to Adam.
     """
 
     name: str
@@ -29,6 +52,7 @@ class Optimizer:
     helper: str
     arguments: dict[str, Any]
     deviation: str = ""
+    excluded: tuple[str, ...] = ()
 
 
 # PyTorch's class, the deviation it has with the same arguments, and the template that has none.
@@ -42,6 +66,12 @@ OWN = {
     ),
     "Adamax": ("Adamax", "epsilon is added to each gradient's size, not to the largest", "Adamax"),
     "Adadelta": ("Adadelta", "", ""),
+    "Adafactor": (
+        "Adafactor",
+        "mean squares are at least epsilon_1 and do not include it, and kernels of convolutions "
+        "have them along their windows",
+        "Adafactor",
+    ),
     "Adagrad": ("Adagrad", "", ""),
     "Nadam": ("NAdam", "", ""),
     "SGD": ("SGD", "", ""),
@@ -69,6 +99,9 @@ def optimizer(settings: Settings) -> Optimizer:
 
 def _own_arguments(name: str, given: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a class that the program defines."""
+    if name == "Adafactor":
+        names = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold")
+        return {name: given[name] for name in names}
     if name != "RMSprop":
         return arguments
     names = {"rho": "rho", "momentum": "momentum", "epsilon": "eps", "centered": "centered"}
@@ -83,7 +116,8 @@ def _arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
     if name in ("Adam", "AdamW"):
         more = {"amsgrad": True} if given["amsgrad"] else {}
         decayed = {"weight_decay": decay} if name == "AdamW" or decay else {}
-        return {"betas": betas, **epsilon, **decayed, **more}
+        # One kernel for all of a step, several times as fast as a loop over the parameters.
+        return {"betas": betas, **epsilon, **decayed, **more, "fused": True}
     if name == "SGD":
         more = {"nesterov": True} if given["nesterov"] and given["momentum"] else {}
         return {"momentum": given["momentum"], **more} if given["momentum"] else {}
@@ -99,6 +133,19 @@ def _arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
     if name == "Nadam":
         more = {"decoupled_weight_decay": True, "weight_decay": decay} if decay else {}
         return {"betas": betas, **epsilon, "momentum_decay": 1.0, **more}
+    if name == "Adafactor":
+        floors = (math.sqrt(given["epsilon_1"]), given["epsilon_2"])
+        return {
+            "beta2_decay": given["beta_2_decay"],
+            "eps": floors,
+            "d": given["clip_threshold"],
+            "weight_decay": 0.0,
+        }
+    if name == "ScheduleFreeAdamW":
+        more = {"warmup_steps": given["warmup_steps"]} if given["warmup_steps"] else {}
+        return {"beta_2": given["beta_2"], **epsilon, **more}
+    if name == "Muon":
+        return _muon_arguments(given)
     if name == "Ftrl":
         names = {
             "power": "learning_rate_power",
@@ -112,9 +159,29 @@ def _arguments(name: str, given: dict[str, Any]) -> dict[str, Any]:
     return {"betas": betas, **epsilon} if "epsilon" in given else {"betas": betas}
 
 
+def _muon_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """What the program's Muon takes for the arguments of Keras's."""
+    rates = {} if given["rms_rate"] is None else {"rms_rate": given["rms_rate"]}
+    if given["adam_lr_ratio"] != 1:
+        rates["adam_lr_ratio"] = given["adam_lr_ratio"]
+    return {
+        "momentum": given["momentum"],
+        "ns_steps": given["ns_steps"],
+        "ns_weights": (given["muon_a"], given["muon_b"], given["muon_c"]),
+        **rates,
+        "betas": (given["adam_beta_1"], given["adam_beta_2"]),
+        "eps": given["epsilon"],
+    }
+
+
 def decays_itself(settings: Settings) -> bool:
     """Whether the class takes care of the weight decay."""
-    return settings.said.optimizer.name in ("Adam", "AdamW", "Nadam")
+    return settings.said.optimizer.name in ("Adam", "AdamW", "Nadam", "Muon")
+
+
+def rank(move: Move) -> int:
+    """The number of dims that a variable has in PyTorch."""
+    return len(move.shapes[-1])
 
 
 def dims(move: Move, axes: Any) -> tuple[int, ...]:
@@ -123,30 +190,90 @@ def dims(move: Move, axes: Any) -> tuple[int, ...]:
     Raises:
         UnsupportedError: The axes were merged or split on the way.
     """
-    rank = len(move.weight.shape)
-    wanted = [axis % rank for axis in (axes if isinstance(axes, tuple) else (axes,))]
-    order = list(range(rank))
-    for step, numbers in move.steps:
-        if step != "transpose" or len(numbers) != rank:
-            message = "target 'torch' has no norms along axes of a variable that is reordered"
-            raise UnsupportedError(f"{move.weight.key}: {message}; use another constraint")
-        order = [order[axis] for axis in numbers]
-    return tuple(sorted(order.index(axis) for axis in wanted))
+    became = dims_of_axes(move)
+    if became is None:
+        message = "target 'torch' has no norms along axes of a variable that is reordered"
+        raise UnsupportedError(f"{move.weight.key}: {message}; use another constraint")
+    return tuple(sorted(became[axis] for axis in (axes if isinstance(axes, tuple) else (axes,))))
 
 
-def penalty(names: list[str], function: Named) -> list[tuple[str, str]]:
-    """For each parameter that a regularizer adds to the loss, its name and the expression."""
-    given = function.kwargs
-    if function.name == "OrthogonalRegularizer":
-        raise UnsupportedError("target 'torch' has no OrthogonalRegularizer in training")
-    default = {"L1": {"l1": 0.01}, "L2": {"l2": 0.01}}.get(function.name, {})
-    amounts = {**default, **given}
+def dims_of_axes(move: Move) -> tuple[int, ...] | None:
+    """For each axis of the Keras array the dim that it became; None if one was merged or split."""
+    ways = [_runs_along(move, axis) for axis in range(len(move.weight.shape))]
+    spare = [dim for dim, size in enumerate(move.shapes[-1]) if size == 1 and (dim,) not in ways]
+    ways = [way or tuple(spare.pop(0) for _ in spare[:1]) for way in ways]
+    whole = all(len(way) == 1 for way in ways) and len(set(ways)) == rank(move)
+    return tuple(way[0] for way in ways) if whole else None
+
+
+def _runs_along(move: Move, axis: int) -> tuple[int, ...]:
+    """The dims of a tensor along which the places on an axis of the Keras array differ."""
+    if all(step == "transpose" for step, _ in move.steps):
+        for _, numbers in move.steps:
+            axis = numbers.index(axis)
+        return (axis,)
+    # What is taken apart on the way may be together at its end.
+    shape = move.weight.shape
+    along = [size if place == axis else 1 for place, size in enumerate(shape)]
+    numbers = np.arange(shape[axis]).reshape(along)
+    places = move.apply(np.broadcast_to(numbers, shape))
+    return tuple(dim for dim in range(places.ndim) if np.ptp(places, axis=dim).any())
+
+
+def penalty(rule: Rule, names: list[str], moves: list[Move]) -> list[tuple[str, str]]:
+    """For each parameter that a regularizer adds to the loss, its name and the expression.
+
+    Raises:
+        UnsupportedError: The regularizer looks at what PyTorch has not.
+    """
+    function = rule.function
+    if function.name == ROWS:
+        given = function.kwargs
+        if len(rule.weight.shape) != 2 or len(names) > 1:
+            message = "OrthogonalRegularizer is for matrices, which target 'torch' has in one part"
+            raise UnsupportedError(f"{rule.weight.key}: {message}; use another regularizer")
+        (rows,) = dims(moves[0], 0 if given.get("mode", "rows") == "rows" else 1)
+        matrix = "w.T" if rows else "w"
+        return [(names[0], f"{given.get('factor', 0.01)!r} * mean_cosine({matrix})")]
+    total = size(function, "w")
+    return [(name, total) for name in names if total]
+
+
+def size(function: Named, value: str) -> str:
+    """What a regularizer makes of a tensor, as source code; empty if that is nothing."""
+    amounts = full(function, REGULARIZERS)
     terms = []
     if amounts.get("l1"):
-        terms.append(f"{amounts['l1']!r} * w.abs().sum()")
+        terms.append(f"{amounts['l1']!r} * {value}.abs().sum()")
     if amounts.get("l2"):
-        terms.append(f"{amounts['l2']!r} * w.square().sum()")
-    return [(name, " + ".join(terms)) for name in names if terms]
+        terms.append(f"{amounts['l2']!r} * {value}.square().sum()")
+    return " + ".join(terms)
+
+
+def activities(settings: Settings, found: dict[str, Any]) -> list[tuple[str, str]]:
+    """For each module whose output a regularizer looks at, its path and the expression of `y`.
+
+    Raises:
+        UnsupportedError: The output of the layer is not that of a module.
+    """
+    model = found["loading"].model
+    paths = {name: path for path, name in found["loading"].main.leaves()}
+    made = []
+    for node, function in settings.activities:
+        own = [item for item in model.nodes if item.source == node.source]
+        while own and own[-1].kind == "Transpose":
+            own.pop()
+        ends = [own.pop()] if own and own[-1].kind == "Activation" else []
+        last = own[-1] if own else node
+        if last.name not in paths or last.kind not in GIVES_ITS_OUTPUT or function.name == ROWS:
+            message = "target 'torch' has no activity_regularizer of it in training"
+            hint = "put an ActivityRegularization of l1 and l2 behind it instead"
+            raise UnsupportedError(f"{node.layer.label}: {message}; {hint}")
+        value = found["spell"](ends[0], "y") if ends else "y"
+        total = size(function, value)
+        if total:
+            made.append((paths[last.name], total))
+    return made
 
 
 def constraint(rule: Rule, names: list[str], moves: list[Move]) -> list[tuple[str, str]]:
@@ -171,6 +298,65 @@ def constraint(rule: Rule, names: list[str], moves: list[Move]) -> list[tuple[st
     return [(names[0], f"w * {wanted} / ({norm} + 1e-7)")]
 
 
+def excluded(settings: Settings, names: dict[str, list[str]], moves: Moves) -> tuple[str, ...]:
+    """The matrices of the program that are not among those which Muon makes orthogonal.
+
+    Raises:
+        UnsupportedError: What is a matrix in Keras is none in the program.
+    """
+    left = []
+    for key, ways in moves.items():
+        matrices = [name for name, move in zip(names[key], ways, strict=True) if rank(move) == 2]
+        if key in settings.orthogonal and len(matrices) != 1:
+            message = "target 'torch' has no matrix of it, whose steps Muon could make orthogonal"
+            pattern = "/".join(key.split(".")[-2:])
+            hint = f"exclude_layers=['{pattern}'] leaves it out"
+            raise UnsupportedError(f"'{key}': {message}; {hint}")
+        if key not in settings.orthogonal and ways[0].weight.trainable:
+            left += matrices
+    return tuple(left)
+
+
+def check_factored(moves: Moves) -> None:
+    """Check that the first two dims of every parameter are the last two axes of Keras's.
+
+    Raises:
+        UnsupportedError: Those of one are not; Adafactor has its means along them.
+    """
+    for key, (move, *_) in moves.items():
+        became = dims_of_axes(move)
+        first = set(range(rank(move))[:2])
+        if move.weight.trainable and (became is None or set(became[-2:]) != first):
+            message = (
+                "target 'torch' has other axes than Keras, along which Adafactor has its means"
+            )
+            raise UnsupportedError(f"'{key}': {message}; use another optimizer")
+
+
+def normalized(settings: Settings) -> bool:
+    """Whether a layer normalizes by the batch."""
+    layers = (part for node in settings.model.layers for part in within(node.layer))
+    return any(isinstance(layer, BatchNormalization) for layer in layers)
+
+
+def check_distributed(settings: Settings) -> None:
+    """Raise an `UnsupportedError` if a step of a batch is no sum of those of its parts."""
+    loss = settings.loss
+    whole = loss["reduction"] not in ("mean", "sum_over_batch_size") or settings.counted
+    axes = loss.get("axis", -1)
+    first = (0, -settings.result.type.rank)
+    if axes is None or not set(axes if isinstance(axes, tuple) else (axes,)).isdisjoint(first):
+        whole = True
+    if whole:
+        message = f"distributed: loss {settings.said.loss.name} is no mean over the samples of a"
+        raise UnsupportedError(f"{message} batch; leave out distributed, or take another reduction")
+    if any(settings.activities):
+        raise UnsupportedError("distributed: no activity_regularizer")
+    if normalized(settings) and (masked_norms(settings.model) or stepped_norms(settings.model)):
+        message = "no batch normalization of masked samples or of single steps"
+        raise UnsupportedError(f"distributed: {message}")
+
+
 def page(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
     """What the page of the training program is given.
 
@@ -181,7 +367,10 @@ def page(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UnsupportedError: PyTorch cannot train the model exactly so.
     """
-    moves: dict[str, list[Move]] = {}
+    if (found["head"] is None) != (settings.head is None):
+        message = "target 'torch' has not the axis of this activation last, as its loss needs it"
+        raise UnsupportedError(f"{settings.result.layer.label}: {message}")
+    moves: Moves = {}
     names: dict[str, list[str]] = {}
     for name, move in found["moves"]:
         moves.setdefault(move.weight.key, []).append(move)
@@ -191,18 +380,26 @@ def page(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
             if len(own) > 1 and moves[key][0].weight.trainable:
                 message = f"target 'torch' has '{key}' in {len(own)} parts, whose norm is another"
                 raise UnsupportedError(f"{message}; use global_clipnorm, or another optimizer")
-    penalties = [p for r in settings.penalties for p in penalty(names[r.weight.key], r.function)]
-    constraints = [
-        c
-        for rule in settings.constraints
-        for c in constraint(rule, names[rule.weight.key], moves[rule.weight.key])
-    ]
+    if settings.said.distributed:
+        check_distributed(settings)
+    made = optimizer(settings)
+    if made.name == "Muon":
+        made = replace(made, excluded=excluded(settings, names, moves))
+    if made.helper == "Adafactor":
+        check_factored(moves)
+    penalties, constraints = (
+        [p for r in rules for p in said(r, names[r.weight.key], moves[r.weight.key])]
+        for said, rules in ((penalty, settings.penalties), (constraint, settings.constraints))
+    )
     return {
         "settings": settings,
-        "optimizer": optimizer(settings),
+        "optimizer": made,
+        "initial": groups(found["moves"]),
         "decays_itself": decays_itself(settings),
         "penalties": penalties,
+        "activities": activities(settings, found),
         "constraints": constraints,
+        "normalized": normalized(settings),
         "inverse": inverse,
         "target_name": "torch",
     }

@@ -1,11 +1,14 @@
 """The optimizers and learning-rate schedules of Keras 3.15: names, arguments and defaults."""
 
+import re
+
 from seqgen.layers.arguments import (
     BOOLEAN,
     NON_NEGATIVE_REAL,
     POSITIVE,
     PROBABILITY,
     REAL,
+    TEXT,
     JsonSchema,
     Kind,
     integer,
@@ -29,6 +32,26 @@ REALS = Kind(
     "a list of numbers",
     _reals,
     lambda rank: {"type": "array", "minItems": 1, "items": REAL.schema(rank)},
+)
+
+
+def _patterns(value: object, rank: int) -> tuple[str, ...]:
+    found = [value] if isinstance(value, str) else value
+    if not isinstance(found, (list, tuple)):
+        raise TypeError
+    patterns = tuple(TEXT.parse(item, rank) for item in found)
+    try:
+        for pattern in patterns:
+            re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"; {error}") from None
+    return patterns
+
+
+PATTERNS = Kind(
+    "a list of regular expressions",
+    _patterns,
+    lambda rank: {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
 )
 RATE_AT_FIRST = {"initial_learning_rate": (POSITIVE_REAL, REQUIRED)}
 DECAY: Signature = {
@@ -128,5 +151,37 @@ OPTIMIZERS: dict[str, Signature] = {
     ),
     "Lion": _signature({"beta_1": (PROBABILITY, 0.9), "beta_2": (PROBABILITY, 0.99)}),
     "Lamb": _signature({**BETAS, **EPSILON}),
+    "Adafactor": _signature(
+        {
+            "beta_2_decay": (real(high=0.0, expected="a number of at most 0"), -0.8),
+            "epsilon_1": (NON_NEGATIVE_REAL, 1e-30),
+            "epsilon_2": (NON_NEGATIVE_REAL, 1e-3),
+            "clip_threshold": (POSITIVE_REAL, 1.0),
+            # Of no effect in Keras, whose steps have a limit that falls with time in any case.
+            "relative_step": (BOOLEAN, True),
+        }
+    ),
+    "Muon": _signature(
+        {
+            "adam_beta_1": (PROBABILITY, 0.9),
+            "adam_beta_2": (PROBABILITY, 0.999),
+            "adam_weight_decay": (optional(NON_NEGATIVE_REAL), 0.004),
+            **EPSILON,
+            "exclude_layers": (optional(PATTERNS), None),
+            "exclude_embeddings": (BOOLEAN, True),
+            "muon_a": (REAL, 3.4445),
+            "muon_b": (REAL, -4.775),
+            "muon_c": (REAL, 2.0315),
+            "adam_lr_ratio": (NON_NEGATIVE_REAL, 1),
+            "momentum": (PROBABILITY, 0.95),
+            "ns_steps": (COUNT, 5),
+            "nesterov": (BOOLEAN, True),
+            "rms_rate": (optional(NON_NEGATIVE_REAL), 0.2),
+        },
+        decay=0.004,
+    ),
+    "ScheduleFreeAdamW": _signature(
+        {**BETAS, "epsilon": (NON_NEGATIVE_REAL, 1e-8), "warmup_steps": (COUNT, 0)}, 0.0025
+    ),
 }
 OPTIMIZER = named("an optimizer", OPTIMIZERS, {name.lower(): name for name in OPTIMIZERS})
