@@ -86,7 +86,7 @@ class Bench:
     def make(cls, graph: Model, settings: Settings, pool: Pool, folder: Path) -> "Bench":
         """Generate the programs into a folder."""
         manifest = generate_programs(graph, settings.options, "")
-        folder.mkdir()
+        folder.mkdir(parents=True)
         for file, text in manifest.files.items():
             (folder / file).write_text(settings.edit(file, text), encoding="utf-8")
         return cls(graph, settings, pool, folder, manifest)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgen.errors import SpecError
-from seqgen.generator import Options
+from seqgen.generator import Options, with_parity
 from seqgen.ir.graph import Model
 from seqgen.passes.dtype import with_dtype
 from seqgen.targets import TARGETS
@@ -121,6 +121,7 @@ def verify(
     pool: Pool | None = None,
     progress: Callable[[str], None] = lambda _: None,
     training: bool = False,
+    parity: str | None = None,
 ) -> Report:
     """Generate the programs of a model, run them, and compare them with Keras itself.
 
@@ -136,7 +137,8 @@ def verify(
         pool: Worker processes to use; by default some are started and ended.
         progress: Called with a line before each step that takes long.
         training: Whether the training programs are compared, instead of the model's: losses of 20
-            steps, the first gradients, and all variables after them.
+            steps, the first gradients, and all variables and slots of the optimizer after them.
+        parity: Of the training programs, in place of the spec's: `exact` or `idiomatic`.
 
     Raises:
         SpecError: Training is to be verified of a model that says nothing of it.
@@ -144,11 +146,11 @@ def verify(
     more: dict[str, Any] = {} if opset is None else {"opset": opset}
     options = Options(tuple(targets), layout, templates=templates, **more)
     settings = Settings(options, device, seeds, exporters)
+    graph = with_parity(model.graph(), parity)
     with ExitStack() as stack:
         workers = pool or stack.enter_context(Pool())
         if not training:
-            return verify_graph(model.graph(), settings, workers, progress)
-        graph = model.graph()
+            return verify_graph(graph, settings, workers, progress)
         if graph.training is None:
             raise SpecError(f"{model.label}: there is no training section to verify")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="seqgen-")))

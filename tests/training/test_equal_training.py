@@ -8,9 +8,14 @@ import pytest
 import yaml
 
 import seqgen
+from seqgen.generator import Options
+from seqgen.training.losses import LOSSES
+from seqgen.training.optimizers import SCHEDULES
+from seqgen.training.settings import full, plain
 from seqgen.verify import Pool, Report
 from seqgen.verify.bench import Settings, as_given
 from seqgen.verify.training import verify_training
+from seqgen.verify.workers.protocol import load_training
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text(encoding="utf-8"))
 CLASSIFIES = "sparse_categorical_crossentropy"
@@ -49,19 +54,59 @@ MODELS = cases()
 
 
 def trained(
-    model: Any, pool: Pool, folder: Path, edit: Callable[[str, str], str] = as_given
+    model: Any,
+    pool: Pool,
+    folder: Path,
+    edit: Callable[[str, str], str] = as_given,
+    dtype: str = "float64",
+    targets: tuple[str, ...] = ("keras", "torch"),
 ) -> Report:
+    settings = Settings(Options(targets=targets), edit=edit)
     rows = verify_training(
-        model.graph(), Settings(edit=edit), pool, folder / "training", lambda _: None
+        model.graph(), settings, pool, folder / "training", lambda _: None, [dtype]
     )
     return Report(model.name, tuple(rows))
 
 
+# Of losses and schedules the Keras program has the very classes that the oracle has.
+COMPILED = [name for name in MODELS if name.startswith(("loss ", "schedule "))]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_programs_train_as_keras_does(name: str, pool: Pool, tmp_path: Path) -> None:
-    report = trained(MODELS[name], pool, tmp_path)
+    targets = ("torch",) if name in COMPILED else ("keras", "torch")
+    report = trained(MODELS[name], pool, tmp_path, targets=targets)
     assert report.ok, [row for row in report.rows if row.status != "equal"]
-    assert {row.route for row in report.rows} == {"keras", "torch"}
+    assert {row.route for row in report.rows} == set(targets)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_keras_compiles_what_the_spec_says(name: str, tmp_path: Path) -> None:
+    seqgen.generate(MODELS[name], tmp_path / "out", targets="keras")
+    program, made = load_training(str(tmp_path / "out" / "keras_train.py"))
+    model, said = made.build_model(), MODELS[name].training
+    program.compile_model(model)
+    loss, rate = model.loss, model.optimizer.get_config()["learning_rate"]
+    # Some losses of Keras leave arguments out of their configuration.
+    config = {**loss.get_config(), **getattr(loss, "_fn_kwargs", {})}
+    pairs = [(said.loss, LOSSES, type(loss).__name__, config)]
+    if isinstance(rate, dict):
+        schedule = said.optimizer.kwargs["learning_rate"]
+        pairs.append((schedule, SCHEDULES, rate["class_name"], rate["config"]))
+    for given, table, kind, config in pairs:
+        assert kind == given.name
+        wanted = full(given, table)
+        found = {key: config[key] for key in wanted if key in config}
+        found = {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+        assert found == {key: plain(wanted[key]) for key in found}
+        assert given.kwargs.keys() <= found.keys()
+
+
+@pytest.mark.parametrize("name", CASES["in_float32"])
+def test_programs_train_as_keras_does_in_float32(name: str, pool: Pool, tmp_path: Path) -> None:
+    report = trained(MODELS[name], pool, tmp_path, dtype="float32")
+    assert report.ok, [row for row in report.rows if row.status != "equal"]
+    assert [row.check for row in report.rows] == ["loss", "results after"] * 2
 
 
 @pytest.mark.parametrize("name", CASES["wrong"])
@@ -79,10 +124,59 @@ def test_wrong_programs_are_caught(name: str, pool: Pool, tmp_path: Path) -> Non
         return text
 
     model = model_of({"optimizer": case["optimizer"], "loss": CLASSIFIES})
-    report = trained(model, pool, tmp_path, edit)
+    report = trained(model, pool, tmp_path, edit, case.get("dtype", "float64"), ("torch",))
     assert applied
     wrong = [row for row in report.rows if row.status == "different"]
     assert wrong, report.rows
-    assert {row.route for row in wrong} == {"torch"}
     if wrong[0].check == "loss":
         assert "first at step" in wrong[0].note
+    if "slot" in case:
+        assert [row.note for row in wrong if row.check == "slots"] == [f"first: {case['slot']}"]
+
+
+def test_what_is_idiomatic_deviates_as_it_says(pool: Pool, tmp_path: Path) -> None:
+    model = model_of({"optimizer": "Adam", "loss": CLASSIFIES, "parity": "idiomatic"})
+    report = trained(model, pool, tmp_path, targets=("torch",))
+    found = {row.check: row.status for row in report.rows}
+    assert found.pop("gradients") == "equal"
+    assert set(found.values()) == {"different"}
+    assert "slots" not in found
+    known = "parity: idiomatic, where epsilon is added after"
+    assert all(known in row.note for row in report.rows)
+    text = (tmp_path / "training" / "float64" / "torch_train.py").read_text(encoding="utf-8")
+    assert "torch.optim.Adam(" in text
+    assert "It does\nnot in one thing: epsilon is added after" in text
+
+
+@pytest.mark.parametrize("parity", ["exact", "idiomatic"])
+def test_parity_may_be_asked_for(parity: str, tmp_path: Path) -> None:
+    model = model_of({"optimizer": "Adam", "loss": CLASSIFIES})
+    made = seqgen.generate(model, tmp_path / "out", targets="torch", parity=parity)
+    assert ("class Adam(" in made.files["torch_train.py"]) == (parity == "exact")
+
+
+def test_parity_is_that_of_training(tmp_path: Path) -> None:
+    model = seqgen.Sequential([seqgen.Input((3,)), seqgen.layers.Dense(2)])
+    with pytest.raises(seqgen.SpecError, match="it has none"):
+        seqgen.generate(model, tmp_path / "out", parity="exact")
+
+
+REFUSED = [
+    ({"Muon": {"exclude_layers": ["^sequential/"]}}, "hangs on the name of a model"),
+    ({"Muon": {"exclude_embeddings": False}}, r"exclude_layers=\['gru_cell/bias'\] leaves it out"),
+    ("Adafactor", "in 2 parts"),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "message"), REFUSED)
+def test_what_torch_cannot_do_is_refused(optimizer: Any, message: str, tmp_path: Path) -> None:
+    model = model_of({"optimizer": optimizer, "loss": "mse"}, input=[4, 3], layers=[{"GRU": 2}])
+    with pytest.raises(seqgen.UnsupportedError, match=message):
+        seqgen.generate(model, tmp_path / "out", targets="torch")
+
+
+def test_means_along_other_axes_are_refused(tmp_path: Path) -> None:
+    layers = [{"DepthwiseConv2D": {"kernel_size": 3, "depth_multiplier": 2}}]
+    model = model_of({"optimizer": "Adafactor", "loss": "mse"}, layers=layers)
+    with pytest.raises(seqgen.UnsupportedError, match=r"depthwise_conv2d.kernel': target 'torch'"):
+        seqgen.generate(model, tmp_path / "out", targets="torch")

@@ -206,6 +206,21 @@ def export(request: Request) -> dict[str, Any]:
     return {}
 
 
+def slots(trainer: Any) -> dict[tuple[str, str], np.ndarray]:
+    """What training keeps of each parameter, by its own name of it and the parameter's."""
+    found = {}
+    for name, p in trainer.model.named_parameters():
+        state = trainer.optimizer.state.get(p, {})
+        for slot, value in {**state, "gradient": p.grad}.items():
+            # Not what counts steps.
+            if isinstance(value, torch.Tensor) and value.ndim == p.ndim:
+                found[slot, name] = to_numpy(value)
+    names = {id(p): name for name, p in trainer.model.named_parameters()}
+    for p, average in zip(trainer.parameters, getattr(trainer, "average", ()), strict=False):
+        found["average", names[id(p)]] = to_numpy(average)
+    return found
+
+
 def train(request: Request) -> dict[str, Any]:
     """Train by the generated program: losses, first gradients, variables and results after it."""
     program, made = load_training(request["file"])
@@ -229,9 +244,10 @@ def train(request: Request) -> dict[str, Any]:
     model.eval()
     with torch.no_grad():
         last = to_numpy(program.probabilities(trainer.outputs(x)))
+    kept = slots(trainer)
     arrays = [np.array(losses), last, *gradients.values(), *map(to_numpy, named.values())]
-    write_arrays(request["output"], arrays)
-    return {"gradients": list(gradients), "variables": list(named)}
+    write_arrays(request["output"], [*arrays, *kept.values()])
+    return {"gradients": list(gradients), "variables": list(named), "slots": list(kept)}
 
 
 def hello(request: Request) -> dict[str, Any]:
