@@ -1,7 +1,7 @@
 """What every model can do once it is built: weights, results, text and files."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,7 @@ class Whole(Container):
         optimizer: Any = "rmsprop",
         loss: Any = None,
         metrics: Any = (),
+        weighted_metrics: Any = (),
     ) -> None:
         """Say how the model is trained, as Keras's `compile` does; `generate` writes programs.
 
@@ -62,20 +63,23 @@ class Whole(Container):
             optimizer: An optimizer of `seqgen.optimizers`, or its name.
             loss: A loss of `seqgen.losses`, or its name.
             metrics: A list of metrics of `seqgen.metrics`, or of names.
+            weighted_metrics: Metrics to which samples count by their weights.
 
         Raises:
             SpecError: There is no such thing, or an argument is wrong.
         """
         given = {"optimizer": optimizer, "loss": loss, "metrics": metrics}
-        self.training = Training.parse(given)
+        self.training = Training.parse({**given, "weighted_metrics": weighted_metrics})
 
-    def fit(self, data: str | None = None, **settings: Any) -> None:
+    def fit(self, data: str | Mapping[str, Any] | None = None, **settings: Any) -> None:
         """Say on what the model is trained and how long; the programs do it.
 
         Args:
-            data: The file or folder of arrays that the programs read if `--data` is not given.
-            settings: `batch_size`, `epochs`, `shuffle`, `seed`, `validation_split`,
-                `class_weight`, `callbacks` and `parity`, as in the training section of a spec.
+            data: What the programs read if `--data` is not given: a path, or an object that says
+                its format and columns.
+            settings: `batch_size`, `epochs`, `steps_per_epoch`, `shuffle`, `seed`,
+                `validation_split`, `class_weight`, `callbacks`, `distributed` and `parity`, as in
+                the training section of a spec.
 
         Raises:
             SpecError: The model is not compiled, or a setting is wrong.

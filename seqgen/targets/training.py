@@ -1,5 +1,8 @@
 """What the pages of training programs are given: the settings, resolved for a model."""
 
+import math
+import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,13 +10,17 @@ from typing import Any
 
 from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Node
-from seqgen.layers.base import Weight
+from seqgen.layers.arguments import near_miss
+from seqgen.layers.base import Layer, Weight, numbered
 from seqgen.layers.core import Embedding
-from seqgen.layers.objects import Named, to_snake_case
+from seqgen.layers.objects import Named
+from seqgen.layers.regularization import ActivityRegularization
 from seqgen.layers.within import keeps_states, within
+from seqgen.layers.wrappers import Bidirectional
+from seqgen.targets.metrics import COUNTS, Metric, log_name, metrics_of
 from seqgen.training.callbacks import CALLBACKS
-from seqgen.training.losses import LOSSES
-from seqgen.training.metrics import METRICS
+from seqgen.training.data import TABLES, Data
+from seqgen.training.losses import LOSSES, NUMBERED
 from seqgen.training.optimizers import OPTIMIZERS, SCHEDULES
 from seqgen.training.settings import CLIPS, Training, full
 
@@ -27,6 +34,39 @@ FROM_LOGITS = (
 )
 HEADS = ("sigmoid", "softmax")
 ABOUT = ("regularizer", "constraint")
+# The arguments of layers about a variable, where they begin with another word than its name.
+ARGUMENTS = {
+    "depthwise_kernel": ("depthwise",),
+    "kernel": ("kernel", "depthwise"),
+    "pointwise_kernel": ("pointwise",),
+    "recurrent_kernel": ("recurrent",),
+}
+# What Keras takes to be better if it is less; of the other metrics but counts it is the opposite.
+FALLING = (
+    "loss",
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "Hinge",
+    "KLDivergence",
+    "LogCoshError",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "RootMeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+)
+# The modes of Pillow by the number of channels.
+IMAGE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def takes_logits(each: Named) -> bool:
+    """Whether Keras computes a loss or metric from what the activation at the end is given."""
+    # Leaving out a class makes other values of the results.
+    return each.name in FROM_LOGITS and each.kwargs.get("ignore_class") is None
 
 
 @dataclass(frozen=True)
@@ -51,8 +91,12 @@ def head_of(model: Model) -> Node | None:
         return None
     rank = last.type.rank
     axis = function.kwargs.get("axis", -1)
-    along = isinstance(axis, int) and (last.perm or range(rank))[axis % rank] == rank - 1
-    return last if along and model.training.loss.name in FROM_LOGITS else None
+    along = function.name == "sigmoid" or (
+        isinstance(axis, int) and (last.perm or range(rank))[axis % rank] == rank - 1
+    )
+    training = model.training
+    computed = (training.loss, *training.metrics, *training.weighted_metrics)
+    return last if along and any(map(takes_logits, computed)) else None
 
 
 class Settings:
@@ -80,23 +124,95 @@ class Settings:
             raise UnsupportedError("a training program has one input and one output")
         if self.model.dtype not in ("float32", "float64"):
             raise UnsupportedError(f"a training program has no {self.model.dtype} weights")
+        result = self.result
+        if result.mask is not None:
+            message = "no loss of results that have a mask; end with a layer that takes it away"
+            raise UnsupportedError(f"{result.layer.label}: {message}")
+        ranks = {"CTC": 3, "Circle": 2}
+        rank = ranks.get(self.said.loss.name, result.type.rank)
+        if rank != result.type.rank:
+            message = f"loss {self.said.loss.name}: expected a result of rank {rank} from"
+            raise UnsupportedError(f"{message} {result.layer.label}, not {result.type.rank}")
+        axis, shape = self.adds_up, result.type.shape
+        if axis is not None and self.loss["label_smoothing"] and shape[axis] != shape[-1]:
+            message = f"loss CategoricalCrossentropy: no label_smoothing along axis {axis}"
+            reason = "labels do not add up to 1 then, for which TensorFlow has wrong gradients"
+            raise UnsupportedError(f"{message}; {reason}")
+        self._check_monitors()
+        self._check_data()
+        for metric in self.metrics:
+            if "TopK" in metric.kind and self.model.dtype != "float32":
+                message = "Keras has no float64 for it; leave it out, or take float32"
+                raise UnsupportedError(f"metric {metric.kind}: {message}")
+            if metric.listed and metric.name in (m.removeprefix("val_") for m in self.monitors):
+                message = f"a callback cannot watch {metric.name}, which has several values"
+                raise UnsupportedError(message)
         if keeps_states(node.layer for node in self.model.layers):
             raise UnsupportedError("a training program shuffles samples, which have no states")
+        if isinstance(result.layer, ActivityRegularization) and self.said.loss.name in FROM_LOGITS:
+            message = "no ActivityRegularization at the end, behind what the loss takes logits of"
+            hint = "give the layer before it an activity_regularizer"
+            raise UnsupportedError(f"{result.layer.label}: {message}; {hint}")
         for node in self.model.layers:
-            if any(part.activity_regularizer is not None for part in within(node.layer)):
-                raise UnsupportedError(f"{node.layer.label}: no activity_regularizer in training")
-            for part in within(node.layer):
-                if part is not node.layer and any(_functions(part, about) for about in ABOUT):
-                    message = "no regularizer or constraint within another layer in training"
+            for part in list(within(node.layer))[1:]:
+                if _activity(part) is not None:
+                    message = "no activity_regularizer of a layer within another one in training"
                     raise UnsupportedError(f"{node.layer.label}: {message}")
+
+    def _check_monitors(self) -> None:
+        known = ["loss", *(metric.name for metric in self.metrics)]
+        for callback in self.watching:
+            monitor, mode = (self.callbacks[callback][name] for name in ("monitor", "mode"))
+            if monitor.removeprefix("val_") not in known:
+                names = ", ".join(f"{name}, val_{name}" for name in known)
+                message = f"callback {callback}: there is no {monitor} to watch, only {names}"
+                raise UnsupportedError(f"{message}{near_miss(monitor, known)}")
+            kinds = {m.name: m.kind for m in self.metrics}
+            if mode == "auto" and kinds.get(monitor.removeprefix("val_")) in COUNTS:
+                message = f"callback {callback}: say mode: min or max; Keras knows none for"
+                raise UnsupportedError(f"{message} {monitor}")
+        saved = self.callbacks.get("ModelCheckpoint")
+        if saved and saved["save_best_only"] and saved["save_freq"] != "epoch":
+            message = "callback ModelCheckpoint: what is best is known after an epoch"
+            raise UnsupportedError(f"{message}; leave out save_freq, or save_best_only")
+        if "TensorBoard" in self.callbacks and self.listed:
+            raise UnsupportedError("callback TensorBoard: no metric of several values")
+
+    def _check_data(self) -> None:
+        data, entry = self.data, self.model.by_name[self.model.inputs[0]]
+        sizes = entry.type.shape[1:]
+        fixed = all(isinstance(size, int) for size in sizes)
+        if data.format in TABLES and not fixed:
+            raise UnsupportedError("data: a table has rows of one size, which the input has not")
+        if data.format in TABLES and len(data.x) != math.prod(sizes):
+            message = f"{len(data.x)} columns x for an input of {math.prod(sizes)} values"
+            raise UnsupportedError(f"data: {message}")
+        if data.format == "images":
+            known = fixed and len(sizes) == 3 and sizes[2] in IMAGE_MODES
+            if not known or not entry.type.dtype.startswith("float"):
+                message = "images need an input of numbers [height, width, 1, 3 or 4]"
+                raise UnsupportedError(f"data: {message}")
+
+    @property
+    def activities(self) -> Iterator[tuple[Node, Named]]:
+        """The layers whose outputs a regularizer looks at, each once, with the regularizer."""
+        for node in self.model.layers:
+            function = _activity(node.layer)
+            if function is not None and not node.same_as:
+                yield node, function
 
     def _rules(self, about: str) -> Iterator[Rule]:
         """The regularizers or constraints of all variables that are trained."""
         for key, node in self.model.owners.items():
             weight = next(weight for weight in node.weights if weight.key == key)
-            function = _functions(node.layer, about).get(weight.name.rpartition("/")[2])
+            function = _function(node.layer, weight.name, about)
             if function is not None and weight.trainable and node.trainable:
                 yield Rule(weight, function)
+
+    @property
+    def result(self) -> Node:
+        """The layer whose result is trained."""
+        return self.model.by_name[self.model.outputs[0]]
 
     @property
     def head(self) -> Node | None:
@@ -106,12 +222,31 @@ class Settings:
     @property
     def logits(self) -> bool:
         """Whether the loss is computed from logits."""
-        return self.head is not None or bool(self.loss.get("from_logits"))
+        return self.loss_of_head or bool(self.loss.get("from_logits"))
+
+    @property
+    def loss_of_head(self) -> bool:
+        """Whether the loss is computed from what the activation at the end is given."""
+        return self.head is not None and takes_logits(self.said.loss)
 
     @property
     def sparse(self) -> bool:
         """Whether labels are numbers of classes."""
-        return self.said.loss.name == "SparseCategoricalCrossentropy"
+        return self.said.loss.name in NUMBERED
+
+    @property
+    def adds_up(self) -> int | None:
+        """The axis along which labels add up to 1: for others TensorFlow has wrong gradients."""
+        made = self.said.loss.name == "CategoricalCrossentropy" and self.logits
+        return self.loss["axis"] if made else None
+
+    @property
+    def counted(self) -> str:
+        """Which samples count, as an expression of PyTorch; empty if all do."""
+        if self.said.loss.name == "Circle":
+            return "each > 0"
+        ignored = self.loss.get("ignore_class")
+        return "" if ignored is None else f"y.reshape(each.shape) != {ignored}"
 
     @property
     def schedule(self) -> Named | None:
@@ -138,7 +273,8 @@ class Settings:
     @property
     def varies(self) -> bool:
         """Whether the learning rate changes."""
-        return self.schedule is not None or "ReduceLROnPlateau" in self.callbacks
+        changing = {"LearningRateScheduler", "ReduceLROnPlateau"}
+        return self.schedule is not None or not changing.isdisjoint(self.callbacks)
 
     @cached_property
     def callbacks(self) -> dict[str, dict[str, Any]]:
@@ -146,32 +282,126 @@ class Settings:
         return {callback.name: full(callback, CALLBACKS) for callback in self.said.callbacks}
 
     @cached_property
-    def metrics(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """Of each metric the name in logs, the class and the arguments."""
-        found = []
-        for metric in self.said.metrics:
-            kind = self._accuracy if metric.name == "Accuracy" else metric.name
-            name = "accuracy" if metric.name == "Accuracy" else to_snake_case(metric.name)
-            found.append((name, kind, full(Named(kind, metric.arguments), METRICS)))
+    def metrics(self) -> list[Metric]:
+        """The metrics, and after them those of samples by their weights."""
+        return metrics_of(self.said, self.result.type.shape, self.sparse)
+
+    @cached_property
+    def written(self) -> dict[tuple[Any, ...], str]:
+        """The functions and classes of metrics by their shapes: those that programs define."""
+        found: dict[tuple[Any, ...], str] = {}
+        kinds: Counter[str] = Counter()
+        for metric in self.metrics:
+            if metric.shape in found or not metric.lines:
+                continue
+            if self._is_loss(metric):
+                found[metric.shape] = "losses"
+                continue
+            kinds[metric.kind] += 1
+            name = metric.kind if metric.kept else f"{log_name(metric.kind)}_"
+            number = kinds[metric.kind]
+            found[metric.shape] = f"{name}{number}" if number > 1 else name.rstrip("_")
         return found
 
     @property
-    def _accuracy(self) -> str:
-        """Which accuracy Keras means by the name alone (`get_metric` of compile_utils.py)."""
-        width = self.model.by_name[self.model.outputs[0]].type.shape[-1]
-        if width == 1:
-            return "BinaryAccuracy"
-        return "SparseCategoricalAccuracy" if self.sparse else "CategoricalAccuracy"
+    def defined(self) -> list[Metric]:
+        """The metrics for which a function or class is defined."""
+        first = {metric.shape: metric for metric in reversed(self.metrics)}
+        return [first[shape] for shape, name in self.written.items() if name != "losses"]
+
+    def _is_loss(self, metric: Metric) -> bool:
+        """Whether the loss of each sample is what a metric is the mean of."""
+        if metric.loss != self.said.loss.name:
+            return False
+        return all(self.loss[name] == value for name, value in metric.loss_arguments.items())
+
+    def from_head(self, metric: Metric) -> bool:
+        """Whether a metric is computed from what the activation at the end is given."""
+        return self.head is not None and takes_logits(Named(metric.kind, metric.given))
+
+    def logits_of(self, metric: Metric) -> bool:
+        """Whether a metric is computed from logits."""
+        return self.from_head(metric) or bool(metric.arguments.get("from_logits"))
+
+    @property
+    def weighted(self) -> bool:
+        """Whether a metric takes the weights of samples."""
+        return any(metric.weighted for metric in self.metrics)
+
+    @property
+    def listed(self) -> bool:
+        """Whether a metric has several values."""
+        return any(metric.listed for metric in self.metrics)
+
+    @property
+    def watching(self) -> list[str]:
+        """The callbacks that watch a log."""
+        given = self.callbacks.items()
+        return [n for n, c in given if "monitor" in c and c.get("save_best_only", True)]
 
     @property
     def monitors(self) -> list[str]:
         """Names of the logs that callbacks watch."""
-        return [c["monitor"] for c in self.callbacks.values() if "monitor" in c]
+        return [self.callbacks[name]["monitor"] for name in self.watching]
+
+    @property
+    def validated(self) -> str | None:
+        """The first log of validation that a callback watches."""
+        return next((name for name in self.monitors if name.startswith("val_")), None)
+
+    def falls(self, callback: str) -> bool:
+        """Whether what a callback watches is better if it is less, as Keras has it."""
+        monitor, mode = (self.callbacks[callback][name] for name in ("monitor", "mode"))
+        if mode != "auto":
+            return bool(mode == "min")
+        kinds = {metric.name: metric.kind for metric in self.metrics}
+        return kinds.get(monitor.removeprefix("val_"), "loss") in FALLING
+
+    @property
+    def data(self) -> Data:
+        """What is trained on if nothing else is said."""
+        return self.said.data or Data("data.npz")
+
+    @property
+    def image_mode(self) -> str:
+        """The mode of Pillow that has as many channels as the input."""
+        return IMAGE_MODES[self.model.by_name[self.model.inputs[0]].type.shape[-1]]
+
+    @property
+    def checkpoints(self) -> str:
+        """The folder of checkpoints, below that of the training."""
+        return str(self.callbacks.get("BackupAndRestore", {}).get("backup_dir", ""))
 
     @property
     def per_variable(self) -> bool:
         """Whether the optimizer looks at whole variables."""
-        return self.said.optimizer.name == "Lamb" or self.optimizer["clipnorm"] is not None
+        whole = self.said.optimizer.name in ("Adafactor", "Lamb")
+        return whole or self.optimizer["clipnorm"] is not None
+
+    @cached_property
+    def orthogonal(self) -> frozenset[str]:
+        """The keys of the variables whose steps Muon makes orthogonal; the others are Adam's."""
+        model = self.model
+        trained = (w for w in model.weights if w.trainable and model.owners[w.key].trainable)
+        return frozenset(w.key for w in trained if len(w.shape) == 2 and not self._excluded(w.key))
+
+    def _excluded(self, key: str) -> bool:
+        """Whether Muon leaves a matrix to Adam.
+
+        Keras looks in the path of the variable, before which the names of models around it may
+        stand.
+        """
+        patterns = list(self.optimizer["exclude_layers"] or ())
+        # Of this word Keras looks in lower case.
+        word = ["(?i:embedding)"] if self.optimizer["exclude_embeddings"] else []
+        scope = self.model.owners[key].scope
+        parts = [self.model.name, *key.split(".")]
+        paths = ["/".join(parts[start:]) for start in range(len(scope) + 2)]
+        found = {any(re.search(p, path) for p in patterns + word) for path in paths}
+        if len(found) > 1:
+            message = "it hangs on the name of a model whether Muon leaves the variable to Adam"
+            raise UnsupportedError(f"'{key}': {message}; let exclude_layers match below it")
+        return found.pop()
 
     @cached_property
     def embeddings(self) -> list[str]:
@@ -196,11 +426,34 @@ class Settings:
         return found
 
 
-def _functions(layer: Any, about: str) -> dict[str, Named]:
-    """The regularizers or constraints of a layer by the name of the variable."""
-    ending = f"_{about}"
-    names = (name for name in getattr(layer, "kinds", {}) if name.endswith(ending))
-    found = {name.removesuffix(ending): getattr(layer, name) for name in names}
-    # A cell or depthwise layer names its kernel otherwise.
-    renamed = {"depthwise": "depthwise_kernel", "pointwise": "pointwise_kernel"}
-    return {renamed.get(k, k): v for k, v in found.items() if v is not None and k != "activity"}
+def _function(layer: Layer, path: str, about: str) -> Named | None:
+    """The regularizer or constraint of a variable of a layer, or of one within it.
+
+    Args:
+        layer: The layer.
+        path: The variable's name, behind those of the layers within that it belongs to.
+        about: Which of the two.
+    """
+    *names, variable = path.split("/")
+    for name in names:
+        # The cell that a recurrent layer makes by itself has its arguments.
+        layer = next((part for part in _parts(layer) if part.name == name), layer)
+    for argument in ARGUMENTS.get(variable, (variable,)):
+        found: Named | None = getattr(layer, f"{argument}_{about}", None)
+        if found is not None:
+            return found
+    return None
+
+
+def _activity(layer: Layer) -> Named | None:
+    """What a layer says of its output."""
+    if isinstance(layer, ActivityRegularization):
+        return Named("L1L2", (("l1", layer.l1), ("l2", layer.l2)))
+    return layer.activity_regularizer
+
+
+def _parts(layer: Layer) -> tuple[Layer, ...]:
+    """The layers within a layer, by the names that Keras gives them."""
+    if isinstance(layer, Bidirectional):
+        return layer.forward, layer.backward
+    return numbered(layer.parts)

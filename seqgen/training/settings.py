@@ -10,7 +10,6 @@ from seqgen.errors import Fault, SpecError
 from seqgen.layers.arguments import (
     BOOLEAN,
     POSITIVE,
-    TEXT,
     JsonSchema,
     Kind,
     choice,
@@ -22,6 +21,7 @@ from seqgen.layers.arguments import (
 )
 from seqgen.layers.objects import Named
 from seqgen.training.callbacks import CALLBACK
+from seqgen.training.data import DATA, Data
 from seqgen.training.losses import LOSS, LOSSES
 from seqgen.training.metrics import METRIC
 from seqgen.training.optimizers import OPTIMIZER, OPTIMIZERS
@@ -75,28 +75,35 @@ class Training:
         optimizer: By what the weights are changed.
         loss: What is made small.
         metrics: What is reported besides.
+        weighted_metrics: What is reported of samples by their weights.
         batch_size: Samples of a step; the last of an epoch may have fewer.
-        epochs: How often every sample is seen.
+        epochs: How often every sample is seen, if `steps_per_epoch` does not say otherwise.
+        steps_per_epoch: Batches of an epoch, which goes on in the data where the last one ended.
         shuffle: Whether each epoch has an order of its own.
         seed: Of the orders, and of dropout.
         validation_split: The part of the samples, at the end, that is not trained on.
         class_weight: The weight of the samples of each class; 1 where none is given.
         callbacks: What happens after an epoch.
-        data: The file of arrays to train on, which `--data` of the programs replaces.
+        data: What to train on, which `--data` of the programs replaces.
+        distributed: Whether the PyTorch program can run in several processes, each with a part of
+            every batch.
         parity: `exact`, or `idiomatic`: PyTorch's own classes, whose deviations are listed.
     """
 
     optimizer: Named = setting(OPTIMIZER, Named("RMSprop"))
     loss: Named = setting(LOSS)
     metrics: tuple[Named, ...] = setting(several(METRIC, "a list of metrics"), ())
+    weighted_metrics: tuple[Named, ...] = setting(several(METRIC, "a list of metrics"), ())
     batch_size: int = setting(POSITIVE, 32)
     epochs: int = setting(POSITIVE, 1)
+    steps_per_epoch: int | None = setting(optional(POSITIVE), None)
     shuffle: bool = setting(BOOLEAN, True)
     seed: int = setting(SEED, 0)
     validation_split: float = setting(FRACTION, 0.0)
     class_weight: tuple[tuple[int, float], ...] | None = setting(optional(CLASS_WEIGHT), None)
     callbacks: tuple[Named, ...] = setting(several(CALLBACK, "a list of callbacks"), ())
-    data: str | None = setting(optional(TEXT), None)
+    data: Data | None = setting(optional(DATA), None)
+    distributed: bool = setting(BOOLEAN, False)
     parity: str = setting(choice("exact", "idiomatic"), "exact")
 
     @classmethod
@@ -140,13 +147,32 @@ class Training:
         """Raise a `SpecError` if settings do not go together."""
         rate = self.optimizer.kwargs.get("learning_rate")
         names = [callback.name for callback in self.callbacks]
-        clips = [name for name in CLIPS if self.optimizer.kwargs.get(name) is not None]
-        if isinstance(rate, Named) and "ReduceLROnPlateau" in names:
-            message = "ReduceLROnPlateau cannot change a learning rate that a schedule gives"
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            message = f"expected each callback once, received {twice} twice"
             raise SpecError(Fault(message, "callbacks", "training"))
+        clips = [name for name in CLIPS if self.optimizer.kwargs.get(name) is not None]
+        for name in ("LearningRateScheduler", "ReduceLROnPlateau"):
+            if isinstance(rate, Named) and name in names:
+                message = f"{name} cannot change a learning rate that a schedule gives"
+                raise SpecError(Fault(message, "callbacks", "training"))
+        if "SwapEMAWeights" in names and not self.optimizer.kwargs.get("use_ema"):
+            message = "SwapEMAWeights needs an optimizer with use_ema: true"
+            raise SpecError(Fault(message, "callbacks", "training"))
+        self._check_files()
         if len(clips) > 1:
             message = f"expected at most one of {', '.join(CLIPS)}, received {', '.join(clips)}"
             raise SpecError(Fault(message, "optimizer", "training"))
+
+    def _check_files(self) -> None:
+        for callback in self.callbacks:
+            given = callback.kwargs
+            if callback.name != "ModelCheckpoint":
+                continue
+            weights = given["filepath"].endswith(".weights.h5")
+            if weights != bool(given.get("save_weights_only")):
+                message = "a file of weights ends in .weights.h5, one of a model in .keras or .h5"
+                raise SpecError(Fault(f"ModelCheckpoint: {message}", "callbacks", "training"))
 
     def to_plain(self) -> dict[str, Any]:
         """The settings as a spec file holds them, without those that are the default."""
@@ -172,6 +198,8 @@ CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 
 def plain(value: Any) -> Any:
     """A setting as a spec file holds it."""
+    if isinstance(value, Data):
+        return value.to_plain()
     if isinstance(value, Named):
         arguments = {name: plain(item) for name, item in value.arguments}
         return {value.name: arguments} if arguments else value.name
