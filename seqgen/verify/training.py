@@ -44,7 +44,7 @@ ROUNDED = ("CTC", "LogCosh", "Nadam")
 LEAST = {"onnx": 2e-6}
 # How much farther than the oracle from itself a program in float32 may be: its rounding errors are
 # of all steps, and not of the first weights alone.
-DOUBTS = 50.0
+DOUBTS = 30.0
 # The labels that a loss is made for; others take any number.
 CLASSES = ("CategoricalCrossentropy", "CategoricalFocalCrossentropy", "CategoricalHinge")
 BITS = ("BinaryCrossentropy", "BinaryFocalCrossentropy", "Dice", "Hinge", "SquaredHinge", "Tversky")
@@ -136,6 +136,15 @@ class Run:
         return cls(losses, results, gradients, variables, slots)
 
 
+def neighbours(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The next numbers to those of an array, some above and some below."""
+    if array.dtype.kind != "f":
+        return array
+    # Of its own dtype: from a wider one the way back would undo the step.
+    ends = np.array((-np.inf, np.inf), array.dtype)
+    return np.nextafter(array, rng.choice(ends, array.shape))
+
+
 @dataclass(frozen=True)
 class Course:
     """The trainings of a model: its programs, and the batches of every step."""
@@ -170,16 +179,8 @@ class Course:
     def moved(self) -> str:
         """The file of weights that are a rounding error away from those of the course."""
         path, rng = self.bench.folder / "moved.safetensors", np.random.default_rng(3)
-
-        def moved(array: np.ndarray) -> np.ndarray:
-            if array.dtype.kind != "f":
-                return array
-            return np.nextafter(array, rng.choice((-np.inf, np.inf), array.shape)).astype(
-                array.dtype
-            )
-
         weights = Weights.open(self.bench.weights(0))
-        Weights({key: moved(array) for key, array in weights.items()}).save(path)
+        Weights({key: neighbours(array, rng) for key, array in weights.items()}).save(path)
         return str(path)
 
     def oracle(self, **more: Any) -> Run:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,7 +15,7 @@ from seqgen.training.optimizers import SCHEDULES
 from seqgen.training.settings import full, plain
 from seqgen.verify import Pool, Report
 from seqgen.verify.bench import Settings, as_given
-from seqgen.verify.training import verify_training
+from seqgen.verify.training import neighbours, verify_training
 from seqgen.verify.workers.protocol import load_training
 
 CASES = yaml.safe_load((Path(__file__).parent / "cases.yaml").read_text(encoding="utf-8"))
@@ -107,6 +108,14 @@ def test_programs_train_as_keras_does_in_float32(name: str, pool: Pool, tmp_path
     report = trained(MODELS[name], pool, tmp_path, dtype="float32")
     assert report.ok, [row for row in report.rows if row.status != "equal"]
     assert [row.check for row in report.rows] == ["loss", "results after"] * 2
+
+
+def test_what_begins_with_a_rounding_error_begins_elsewhere() -> None:
+    array = np.random.default_rng(0).normal(size=50).astype("float32")
+    moved = neighbours(array, np.random.default_rng(1))
+    assert moved.dtype == array.dtype
+    assert (moved != array).all()
+    assert np.allclose(moved, array, rtol=2e-7)
 
 
 @pytest.mark.parametrize("name", CASES["wrong"])
