@@ -204,6 +204,9 @@ def page(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
         raise UnsupportedError("there is nothing to train")
     entry, result = model.by_name[model.inputs[0]], model.by_name[model.outputs[0]]
     head = head_of(model) if settings.loss_of_head else None
+    if settings.loss_of_head and head is None:
+        message = "the graph does not end with this activation, whose logits the loss takes"
+        raise UnsupportedError(f"'{result.source}': {message}")
     moved_back = result.perm and result.perm != identity(result.type.rank)
     shape = result.type.shape[1:]
     moved = entry.perm and entry.perm != identity(entry.type.rank)

@@ -138,9 +138,8 @@ def test_what_it_cannot_say_is_left_out_with_the_reason(name: str) -> None:
     case = CASES["refused"][name]
     spec = {"seqgen": 1, "input": [6], "layers": ["Dense"], "training": PLAIN, **case["spec"]}
     spec["layers"] = [{"Dense": 3} if layer == "Dense" else layer for layer in spec["layers"]]
-    made = generate_programs(
-        seqgen.Sequential.from_dict(spec).graph(), Options(targets=("onnx",)), ""
-    )
+    options = Options(targets=("onnx",), layout=case.get("layout", "native"))
+    made = generate_programs(seqgen.Sequential.from_dict(spec).graph(), options, "")
     left_out = made.content["targets"]["onnx"]["left_out"]
     assert case["reason"] in left_out["onnx_train.py"]
     assert "onnx_train.py" not in made.files
