@@ -58,37 +58,47 @@ def reset(states: list[Any]) -> None:
         state.assign(keras.ops.zeros_like(state))
 
 
-def runnable(part: Any, x: Any) -> Any:
-    """A model or layer as it can be called on `x` here, its states zero.
+def compiled(part: Any) -> Any:
+    """A model or layer that XLA compiles."""
+    import tensorflow as tf
+
+    return tf.function(part, jit_compile=True, autograph=False)
+
+
+def without_kernel() -> tuple[type[Exception], ...]:
+    """The errors of operations that the back end has no kernels for, where XLA has.
 
     TensorFlow has no CPU kernels for convolutions with channels first, for dilated transposed
     ones and some more. XLA has, and compiles just what Keras calls.
     """
     if keras.backend.backend() != "tensorflow":
-        return part
+        return ()
     import tensorflow as tf
 
-    states = states_of(part)
+    return (tf.errors.OpError,)
+
+
+def made_of(model: Any, batches: list[Any], training: bool) -> list[Any]:
+    """What a model makes of each batch."""
+    kept = [to_numpy(w) for w in model.weights] if training else []
     try:
-        # Where there are states, the batch is of their size.
-        part(x if states else keras.tree.map_structure(lambda t: t[:1], x), training=False)
-    except tf.errors.OpError:
-        return tf.function(part, jit_compile=True, autograph=False)
-    finally:
-        reset(states)
-    return part
+        return [model(x, training=training) for x in batches]
+    except without_kernel():
+        # The layers before the one that did not run have gone on.
+        reset(states_of(model))
+        for variable, value in zip(model.weights, kept, strict=training):
+            variable.assign(value)
+        run = compiled(model)
+        return [run(x, training=training) for x in batches]
 
 
 def results(model: Any, request: Request) -> list[np.ndarray]:
     """Outputs for each batch; in training mode also all variables after that."""
-    batches = tensors_of(request)
+    batches, training = tensors_of(request), request["training"]
     with on_device(request["device"]):
-        run = runnable(model, batches[0])
-        made = [as_list(run(x, training=request["training"])) for x in batches]
-        arrays = [to_numpy(tensor) for batch in made for tensor in batch]
-        if request["training"]:
-            arrays += [to_numpy(w) for w in model.weights]
-    return arrays
+        made = made_of(model, batches, training)
+    arrays = [to_numpy(tensor) for batch in made for tensor in as_list(batch)]
+    return arrays + [to_numpy(w) for w in model.weights] if training else arrays
 
 
 def oracle(request: Request) -> dict[str, Any]:
@@ -114,8 +124,7 @@ def oracle_trace(request: Request) -> dict[str, Any]:
     graph.outputs = [plain["name"] for plain in request["graph"]["layers"]]
     inputs = traced_inputs(request)
     with on_device(request["device"]):
-        run = runnable(graph, inputs[0])
-        made = [run(x, training=request["training"]) for x in inputs][-1]
+        made = made_of(graph, inputs, request["training"])[-1]
     write_arrays(request["output"], [to_numpy(tensor) for tensor in as_list(made)])
     return {}
 
@@ -200,14 +209,10 @@ class Watch:
 
 def somehow(function: Any) -> Any:
     """What a function gives, compiled by XLA where TensorFlow has no kernel for it."""
-    if keras.backend.backend() != "tensorflow":
-        return function()
-    import tensorflow as tf
-
     try:
         return function()
-    except tf.errors.OpError:
-        return tf.function(function, jit_compile=True, autograph=False)()
+    except without_kernel():
+        return compiled(function)()
 
 
 def trace(request: Request) -> dict[str, Any]:
