@@ -184,17 +184,47 @@ def with_progress(run: Callable[[Callable[[str], None]], Any]) -> Any:
         return run(status.update)
 
 
+def sizes(context: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """A shape as options have it: sizes with commas between, `null` for one that stays open."""
+    parts = text.split(",") if text is not None else []
+    if not all(part.strip() == "null" or part.strip().isdecimal() for part in parts):
+        message = f"expected sizes with commas between, such as 3,32,null; received '{text}'"
+        raise click.BadParameter(message)
+    shape = tuple(None if part.strip() == "null" else int(part) for part in parts)
+    return None if text is None else shape
+
+
 @main.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="The spec file to write."
 )
+@click.option(
+    "--input-shape",
+    callback=sizes,
+    metavar="SIZES",
+    help="Of a function: the shape of its module's input without the batch, channels first, such "
+    "as 3,32,32; null for an open size.",
+)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Of a function: a state dict that its module takes before (.pt, .pth, .safetensors).",
+)
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
-def import_(source: Path, out: Path, force: bool) -> None:
-    """Turn a model of Keras (.keras, .h5, .hdf5, a config as .json) or ONNX into a spec."""
+def import_(source: Path, **options: Any) -> None:
+    """Turn a model of Keras, ONNX or PyTorch into a spec, with its weights beside it.
+
+    \b
+    .keras, .h5, .hdf5, a config as .json    Keras
+    .onnx                                    ONNX
+    package.module:function                  PyTorch: a function that returns an nn.Sequential
+
+    A function is imported, from the current folder first, and called.
+    """
     from seqgen.importers import import_file
 
-    for path in import_file(source, out, force):
+    for path in import_file(source, **options):
         click.echo(path)
 
 
@@ -220,6 +250,18 @@ def import_(source: Path, out: Path, force: bool) -> None:
     help="With which the programs of .pt and .onnx files were generated; by itself what the "
     "seqgen.json beside the file says, else native.",
 )
+@click.option(
+    "--match",
+    type=click.Choice(["names", "order"]),
+    help="How the variables of a state dict are found: by the names of torch_model.py, or by the "
+    "order of modules; by itself by order where no name is one of torch_model.py.",
+)
+@click.option(
+    "--spec-order",
+    is_flag=True,
+    help="Of a state dict matched by order: the module has features in the order of the spec, "
+    "also where PyTorch's layers have the channels first.",
+)
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.option("--allow-nonfinite", is_flag=True, help="Take NaN and infinities as they are.")
 @click.option("--json", "as_json", type=click.Path(path_type=Path), help="Write a JSON report.")
@@ -228,6 +270,7 @@ def port_weights(spec: Path, as_json: Path | None, **options: Any) -> None:
 
     \b
     .safetensors    Keras layout, as seqgen writes it      read and written
+                    or a state dict of PyTorch             read
     .weights.h5     Keras 3                                read and written
     .pt, .pth       state dict of torch_model.py           read and written
     .keras          Keras 3, a whole model                 read
@@ -237,8 +280,8 @@ def port_weights(spec: Path, as_json: Path | None, **options: Any) -> None:
     The source must hold exactly the weights of the spec: every name, shape and dtype that does not
     fit is listed, and nothing is written then. Pickles are never run.
 
-    A state dict of another PyTorch module is read if its modules with weights are, in their order,
-    the layers of a Sequential spec.
+    A state dict of another PyTorch module (.pt, .pth, .safetensors) is read if its modules with
+    weights are, in their order, the layers of a Sequential spec.
 
     In a pipe, each line is a variable: key, source, target, shape and dtype, with tabs between.
     """

@@ -1,11 +1,15 @@
 """What the README shows is what seqgen does."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from click.testing import CliRunner
 
+from seqgen.cli import main
 from seqgen.matrix import markdown
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +57,24 @@ def test_sequence_is_the_example_s() -> None:
     shown = re.search(r"```python\n(    def forward.*?)```", README, re.DOTALL)
     assert shown is not None
     assert shown[1] in (ROOT / "examples" / "sentiment_bilstm" / "torch_model.py").read_text()
+
+
+def test_function_that_returns_a_module_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    shown = re.search(r"```python\n(# models.py\n.*?)```", README, re.DOTALL)
+    command = re.search(r"^seqgen (import models:build .*)$", README, re.MULTILINE)
+    assert shown is not None
+    assert command is not None
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "models", raising=False)
+    Path("models.py").write_text(shown[1])
+    made: dict[str, Any] = {}
+    exec(shown[1], made)
+    torch.save(made["build"]().state_dict(), "trained.pt")
+    done = CliRunner().invoke(main, command[1].split())
+    assert done.stdout.split() == ["model.yaml", "model.safetensors"], done.output
 
 
 def test_both_commands_stand_first() -> None:

@@ -8,12 +8,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from seqgen.errors import MismatchError, SeqgenError, SpecError
-from seqgen.porting.content import Names
+from seqgen.porting.content import Match, Names, Search
 from seqgen.porting.formats import format_of, writable
 from seqgen.porting.programs import layout_of
 from seqgen.porting.report import Ported, Porting
@@ -32,6 +32,8 @@ def port_weights(
     target: str | os.PathLike[str],
     *,
     layout: str | None = None,
+    match: Match | None = None,
+    spec_order: bool = False,
     force: bool = False,
     allow_nonfinite: bool = False,
 ) -> Porting:
@@ -39,8 +41,12 @@ def port_weights(
 
     `.safetensors`, `.weights.h5` and `.pt` (or `.pth`: the state dict of the generated PyTorch
     program) are read and written; `.keras`, `.h5` (or `.hdf5`) and `.onnx` (the graph that the
-    generated ONNX program writes) are read only. The state dict of another PyTorch module is read
-    too, if its modules with weights are, in their order, the layers of a Sequential.
+    generated ONNX program writes) are read only.
+
+    A `.pt`, `.pth` or `.safetensors` file may be the state dict of another PyTorch module, if its
+    modules with weights are, in their order, the layers of a Sequential, by the names and shapes
+    of their parameters. A `.safetensors` file has lost the order of names: there, numbers in names
+    say what comes first, and of the modules that may come next exactly one must fit.
 
     Args:
         model: The model; its own weights stay as they are.
@@ -48,6 +54,11 @@ def port_weights(
         target: The file to write. It appears when it is complete.
         layout: Of the programs that `.pt` and `.onnx` belong to, `native` or `spec`; by itself what
             the `seqgen.json` beside the file says, else `native`.
+        match: How the variables of a state dict are found, by `names` of the program or by the
+            `order` of modules; by itself by order where not one module has a name of the program.
+        spec_order: Of a state dict that is matched by order: the module has features in the order
+            of the spec. By itself, it puts values of images into one axis (Flatten) and takes them
+            out of one (Reshape) with the channels first, as PyTorch's layers have them.
         force: Whether an existing target may be replaced.
         allow_nonfinite: Whether weights may hold NaN and infinities.
 
@@ -55,8 +66,10 @@ def port_weights(
         What went where.
 
     Raises:
-        SpecError: The two are the same file, the target exists, or the model has no input shape.
-        UnsupportedError: A format is unknown or is not written.
+        SpecError: The two are the same file, the target exists, the model has no input shape, or an
+            argument does not fit the source.
+        UnsupportedError: A format is unknown or is not written, or a module that is matched by
+            order may have the features of images in another order than the spec.
         MismatchError: The source does not hold exactly the model's weights, all faults listed, or
             holds NaN or infinity. Nothing is written.
         SeqgenError: A file is broken, or cannot be read or written.
@@ -66,7 +79,9 @@ def port_weights(
     _check_paths(source, target, force)
     layouts = [layout_of(model, path, layout) for path in (source, target)]
     graph = model.graph()
-    content = reads.read(source, model, layouts[0])
+    content = reads.read(source, model, layouts[0], _search(match, spec_order))
+    if spec_order and content.matched == "names":
+        raise SpecError(f"{source}: its names say where everything is; leave out --spec-order")
     check(content.weights, graph.weights, graph.dtype)
     broken: list[str] = []
     weights = content.weights if allow_nonfinite else _watched(content.weights, broken)
@@ -77,7 +92,13 @@ def port_weights(
             raise MismatchError(_not_finite(source, dict.fromkeys(broken)))
     names_in = content.names or reads.names(model, layouts[0])
     rows = _rows(content.weights, names_in, writes.names(model, layouts[1]))
-    return Porting(str(source), str(target), rows, content.left_out)
+    return Porting(str(source), str(target), rows, content.left_out, content.matched)
+
+
+def _search(match: Match | None, spec_order: bool) -> Search:
+    if match not in (None, *get_args(Match)):
+        raise SpecError(f"expected match 'names' or 'order', received '{match}'")
+    return Search(match, spec_order)
 
 
 def _check_paths(source: Path, target: Path, force: bool) -> None:

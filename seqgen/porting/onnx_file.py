@@ -20,7 +20,10 @@ from seqgen.weights import Weights
 if TYPE_CHECKING:
     from seqgen.spec.sequential import Sequential
 
-WRITTEN = "expected the graph that onnx_model.py of this spec writes"
+WRITTEN = (
+    "expected the graph that onnx_model.py of this spec writes (`seqgen import` makes a spec of "
+    "another one, with its weights)"
+)
 DTYPES = {name: dtype for dtype, name in ELEM_TYPES.items()}
 
 

@@ -93,7 +93,11 @@ def placing(model: "Sequential", target: str, layout: str) -> Placing:
     Raises:
         UnsupportedError: The target cannot say the model, so that there is no program.
     """
-    lowered = TARGETS[target].lower(model.graph(), layout)
+    return placing_of(target, TARGETS[target].lower(model.graph(), layout))
+
+
+def placing_of(target: str, lowered: Model) -> Placing:
+    """Where a target's program has the variables of a lowered model."""
     moves = Rendering(TARGETS[target], lowered, opset=DEFAULT_OPSET).page["moves"]
     # ONNX has the names of the weights file.
     pairs = [move if isinstance(move, tuple) else (move.weight.key, move) for move in moves]

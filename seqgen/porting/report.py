@@ -40,12 +40,14 @@ class Porting:
         target: The file that was written.
         rows: Every variable, in the order of the model.
         left_out: What the source holds besides, and Keras has no variable for.
+        matched: Whether variables were found by their `names` or by the `order` of modules.
     """
 
     source: str
     target: str
     rows: tuple[Ported, ...]
     left_out: tuple[str, ...] = ()
+    matched: str = "names"
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -58,7 +60,8 @@ class Porting:
     def lines(self) -> list[str]:
         """The rows as lines for other programs: cells with a tab between them."""
         lines = ["\t".join(_printable(cell) for cell in row.cells()) for row in self.rows]
-        return [*lines, *(f"left out\t{_printable(name)}" for name in self.left_out)]
+        lines += [f"left out\t{_printable(name)}" for name in self.left_out]
+        return lines + (["matched by\torder"] if self.matched == "order" else [])
 
     def print(self, console: Any = None) -> None:
         """Print a table in a terminal, and plain lines elsewhere."""
@@ -79,7 +82,8 @@ class Porting:
         console.print(table)
         for name in self.left_out:
             console.print(Text(f"left out: {_printable(name)}, which Keras does not have"))
-        console.print(Text(f"{len(self.rows)} variables: {self.source} -> {self.target}"))
+        how = ", matched by order" if self.matched == "order" else ""
+        console.print(Text(f"{len(self.rows)} variables{how}: {self.source} -> {self.target}"))
 
 
 def _printable(text: str) -> str:

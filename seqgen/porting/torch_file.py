@@ -6,6 +6,9 @@ of the archive must be stored as they are, so that no more memory is taken than 
 
 import warnings
 import zipfile
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +16,11 @@ import numpy as np
 
 from seqgen.errors import SeqgenError, UnsupportedError
 from seqgen.layers.arguments import short
-from seqgen.porting.content import Content, Names, checked, refused
-from seqgen.porting.programs import NATIVE, Placing, placing
-from seqgen.porting.torch_order import by_order, modules_of
+from seqgen.layers.base import Weight
+from seqgen.porting.content import Content, Search, checked, refused
+from seqgen.porting.programs import NATIVE, Placing, placing, placing_of
+from seqgen.porting.torch_axes import in_order_of_spec, undecided
+from seqgen.porting.torch_order import by_order, is_chain, paths_of
 from seqgen.tensor_file import CODES, Lazy
 from seqgen.weights import Weights
 
@@ -95,7 +100,8 @@ def _array(tensor: Any) -> np.ndarray:
     return np.asarray(tensor.numpy())
 
 
-def _tensor(array: np.ndarray) -> Any:
+def tensor_of(array: np.ndarray) -> Any:
+    """A tensor with values of its own."""
     torch = _torch()
     own = array.copy(order="C")
     if own.dtype.name == "bfloat16":
@@ -132,10 +138,20 @@ def _counters(entries: dict[str, Lazy]) -> list[str]:
     ]
 
 
-def _hint(entries: dict[str, Lazy]) -> str:
+def wrapped(entries: dict[str, Lazy]) -> str:
+    """What to do about names that all begin with that of a wrapper; empty if they do not."""
     for prefix in PREFIXES:
         if entries and all(key.startswith(prefix) for key in entries):
             return f"all names begin with '{prefix}': save the state dict of the model inside"
+    return ""
+
+
+def _hint(entries: dict[str, Lazy], places: Placing, model: "Sequential") -> str:
+    """What to do about a state dict with other names than those of the program."""
+    if wrapped(entries):
+        return wrapped(entries)
+    if is_chain(model) and entries.keys() != {name for name, _ in places.placed}:
+        return "if it is that of another module, --match order takes its modules in their order"
     return ""
 
 
@@ -149,37 +165,85 @@ def _sum(entries: list[Lazy]) -> Lazy:
 
 def _is_foreign(entries: dict[str, Lazy], places: Placing) -> bool:
     """Whether a state dict has no module of the program, and its names are not just wrapped."""
-    own = modules_of(name for name, _ in places.placed)
-    return (
-        bool(own and entries) and not _hint(entries) and own.keys().isdisjoint(modules_of(entries))
-    )
+    own = paths_of(name for name, _ in places.placed)
+    return bool(own and entries) and not wrapped(entries) and own.isdisjoint(paths_of(entries))
 
 
-def read(path: Path, model: "Sequential", layout: str) -> Content:
+def is_state_dict(weights: Weights, specs: Iterable[Weight]) -> bool:
+    """Whether weights have names of PyTorch, such as `weight`, which no layer of Keras has."""
+    own = {spec.key for spec in specs}
+    return any(name.rpartition(".")[2].startswith("weight") for name in weights if name not in own)
+
+
+def state_dict(path: Path) -> dict[str, Lazy]:
+    """The tensors of a state dict by their names, from a `.pt`, `.pth` or `.safetensors` file.
+
+    Raises:
+        SeqgenError: It is not a plain state dict of tensors.
+    """
+    if not _is_sorted(path):
+        return _stored(path)
+    weights = Weights.open(path)
+    return {
+        name: Lazy(weights.shape(name), weights.dtype(name), partial(weights.__getitem__, name))
+        for name in weights
+    }
+
+
+def _is_sorted(path: Path) -> bool:
+    """Whether a file has names in an order of its own: safetensors files are sorted by them."""
+    return path.name.lower().endswith(".safetensors")
+
+
+def read(path: Path, model: "Sequential", layout: str, search: Search) -> Content:
     """The weights of a state dict: of the generated PyTorch program, or of another module.
-
-    That of another module is matched by the order of its layers, where the names have no module of
-    the program, which then must have PyTorch's own layout.
 
     Raises:
         SeqgenError: It is not a plain state dict of tensors.
         MismatchError: Names, shapes or dtypes are not those of the program, or the modules are not
             the layers of the model in their order.
     """
-    places, entries = placing(model, "torch", layout), _stored(path)
-    counters = _counters(entries)
+    places, entries = placing(model, "torch", layout), state_dict(path)
+    counters = tuple(_counters(entries))
     stored = {key: entry for key, entry in entries.items() if key not in counters}
-    names: Names | None = None
-    if layout == NATIVE and _is_foreign(stored, places):
-        sources = by_order(path, model, places, stored)
-        _check_dtypes(path, stored, places.lowered.dtype)
-        stored = {name: _sum([stored[part] for part in found]) for name, found in sources.items()}
-        names = {
-            key: tuple(part for own in found for part in sources[own])
-            for key, found in places.names.items()
-        }
-    weights = checked(path, Weights(stored), places.specs, places.lowered.dtype, _hint(entries))
-    return Content(places.restored(weights), tuple(counters), names)
+    if search.match == "order" or (search.match is None and _is_foreign(stored, places)):
+        if layout != NATIVE:
+            places = placing(model, "torch", NATIVE)
+        return replace(_by_order(path, model, places, stored, search.spec_order), left_out=counters)
+    hint = _hint(stored, places, model)
+    weights = checked(path, Weights(stored), places.specs, places.lowered.dtype, hint)
+    return Content(places.restored(weights), counters, places.names)
+
+
+def _by_order(
+    path: Path, model: "Sequential", places: Placing, stored: dict[str, Lazy], spec_order: bool
+) -> Content:
+    """The weights of another module, which lie as in the program with PyTorch's own layout."""
+    sources = by_order(path, model, places, stored, ordered=not _is_sorted(path))
+    _check_dtypes(path, stored, places.lowered.dtype)
+    if spec_order:
+        places = placing_of("torch", in_order_of_spec(places.lowered))
+    else:
+        _check_axes(path, undecided(places.lowered))
+    parts = {name: _sum([stored[part] for part in found]) for name, found in sources.items()}
+    weights = checked(path, Weights(parts), places.specs, places.lowered.dtype)
+    names = {
+        key: tuple(part for own in found for part in sources[own])
+        for key, found in places.names.items()
+    }
+    return Content(places.restored(weights), names=names, matched="order")
+
+
+def _check_axes(path: Path, layers: list[str]) -> None:
+    """Refuse layers at which the module may have features in another order."""
+    if layers:
+        listed = ", ".join(f"'{layer}'" for layer in layers)
+        raise UnsupportedError(
+            f"{path}: the order of features at {listed} hangs on whether the module has the "
+            "channels last there, as the spec, or first, which a state dict does not say; "
+            "--spec-order takes them in the order of the spec, and a Permute in front of a Flatten "
+            "(behind a Reshape) of the spec makes that the order of PyTorch"
+        )
 
 
 def _check_dtypes(path: Path, stored: dict[str, Lazy], dtype: str) -> None:
@@ -196,7 +260,7 @@ def write(path: Path, weights: Weights, model: "Sequential", layout: str) -> Non
     """Write a state dict, which `load_state_dict` of the program takes. It is held in memory."""
     torch = _torch()
     laid_out = placing(model, "torch", layout).laid_out(weights)
-    tensors = {name: _tensor(array) for name, array in laid_out.items()}
+    tensors = {name: tensor_of(array) for name, array in laid_out.items()}
     # Into an open file: by itself, torch writes the name of the path into the archive.
     with path.open("xb") as file:
         torch.save(tensors, file)
