@@ -19,9 +19,9 @@ from seqgen.importers.objects import (
 )
 from seqgen.importers.operations import is_operation
 from seqgen.layers import LAYERS
+from seqgen.layers.activation import FUNCTION_LAYERS
 from seqgen.layers.arguments import DTYPES, near_miss
 from seqgen.layers.objects import CONSTRAINTS, INITIALIZERS, REGULARIZERS
-from seqgen.targets.keras import FUNCTION_LAYERS
 
 OBJECTS = {**INITIALIZERS, **REGULARIZERS, **CONSTRAINTS}
 ACTIVATION_LAYERS = {layer: function for function, layer in FUNCTION_LAYERS.items()}

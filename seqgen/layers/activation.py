@@ -17,6 +17,15 @@ from seqgen.layers.objects import (
     Named,
 )
 
+# The layers that are a function with arguments. Keras takes them as an activation too, and can save
+# them, where it cannot save the function with arguments.
+FUNCTION_LAYERS = {
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "elu": "ELU",
+    "softmax": "Softmax",
+}
+
 
 class Activation(Layer):
     """Applies an activation function."""

@@ -41,6 +41,11 @@ model = seqgen.from_keras("model.keras")
 model.save("model.yaml", weights="weights.safetensors")
 """
 READ = """
+with open("model.keras", "rb") as file:
+    while file.read(1 << 22):
+        pass
+"""
+COPY = """
 with open("model.keras", "rb") as file, open("copy", "wb") as copy:
     while part := file.read(1 << 22):
         copy.write(part)
@@ -122,19 +127,29 @@ def _latency(folder: Path, other: str) -> str:
     return f"latency ratio {ratio:.2f} (at most 1.0); results differ by {far:.1e}"
 
 
+def _cold(code: str, folder: Path) -> Process:
+    """The best of a few runs that find the file on disk, but modules that are compiled."""
+    tries = []
+    for _ in range(5):
+        measure.evict(folder / "model.keras")
+        for file in ("copy", "model.yaml", "weights.safetensors"):
+            (folder / file).unlink(missing_ok=True)
+        cache = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+        tries.append(measure.python(code, folder, **cache))
+    return min(tries, key=lambda process: process.seconds)
+
+
 def large() -> None:
-    """Import of a .keras of 540 MB, against reading and writing the file."""
+    """Import of a .keras of 540 MB from disk, against reading the file, and copying it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         measure.python(WIDE, folder)
         size = (folder / "model.keras").stat().st_size / 1e6
-        largest = 4096 * 4096 * 4 / 1e6
-        own = min((measure.python(IMPORT, folder) for _ in range(3)), key=lambda p: p.seconds)
-        disk = min((measure.python(READ, folder) for _ in range(3)), key=lambda p: p.seconds)
-        print(f"  {size:.0f} MB: import {own}, copy {disk}")
-        ratio = own.seconds / disk.seconds
-        limit = 2 * largest + 200
-        print(f"  {ratio:.2f} times the copy (at most 1.5); peak at most {limit:.0f} MB")
+        limit = 2 * 4096 * 4096 * 4 / 1e6 + 200
+        own, read, copy = (_cold(code, folder) for code in (IMPORT, READ, COPY))
+        print(f"  {size:.0f} MB: import {own}, read {read}, copy {copy}")
+        print(f"  {own.seconds / read.seconds:.2f} times the reading (at most 1.5)")
+        print(f"  {own.seconds / copy.seconds:.2f} times the copy; peak at most {limit:.0f} MB")
 
 
 def everything() -> None:

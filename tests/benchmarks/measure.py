@@ -78,6 +78,13 @@ def write_json(value: Any, path: Path) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
+def evict(path: Path) -> None:
+    """Have the system forget what it keeps of a file in memory."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def python(code: str, folder: Path = ROOT, **more: str) -> Process:
     """Run Python code as a process of its own."""
     return run(sys.executable, "-c", code, folder=folder, **more)
