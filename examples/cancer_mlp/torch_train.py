@@ -7,6 +7,7 @@ From the same weights and with the same data it follows keras_train.py step by s
 
 import argparse
 import csv
+import functools
 import math
 import os
 import signal
@@ -15,10 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from torch_model import build_model, load_weights
 from tqdm import tqdm
+
+# Which of the processes this is that torchrun started, and how many they are.
+RANK = int(os.environ.get("RANK", "0"))
+PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @torch.no_grad()
@@ -31,6 +37,74 @@ def initialize(model: nn.Module) -> None:
             nn.init.zeros_(p)
         elif name.endswith(("dense.weight", "dense_1.weight", "malignant.weight")):
             nn.init.xavier_uniform_(p)
+
+
+def share(batch: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
+    """Return the part of a batch that this process takes."""
+    return batch[len(batch) * RANK // PROCESSES : len(batch) * (RANK + 1) // PROCESSES]
+
+
+def add_up(tensors: list[torch.Tensor]) -> None:
+    """Put the sums over all processes in the place of tensors."""
+    if PROCESSES > 1:
+        for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+            work.wait()
+
+
+def gathered(z: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the results for a batch of `count` samples; each process has those of its share."""
+    if PROCESSES == 1:
+        return z
+    whole = z.new_zeros(count, *z.shape[1:])
+    share(whole).copy_(z)
+    with torch.no_grad():
+        add_up([whole])
+    return whole
+
+
+def agreed(asked: bool, device: str) -> bool:
+    """Tell whether any of the processes was asked to stop."""
+    votes = torch.tensor([float(asked)], device=device)
+    add_up([votes])
+    return votes.item() > 0
+
+
+class Sum(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of those that they have."""
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor) -> torch.Tensor:
+        total = x.clone()
+        add_up([total])
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> torch.Tensor:
+        return Sum.apply(gradient)
+
+
+def normalize(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Normalize by the mean and variance of the whole batch, as one process does."""
+    if not layer.training:
+        return type(layer).forward(layer, x)
+    x = x.to(layer.running_mean.dtype)
+    dims, shape = [0, *range(2, x.ndim)], [1, -1, *[1] * (x.ndim - 2)]
+    count = Sum.apply(x.new_tensor(x.numel() / x.shape[1]))
+    mean = Sum.apply(x.sum(dims)) / count
+    centered = x - mean.view(shape)
+    variance = Sum.apply(centered.square().sum(dims)) / count
+    layer.running_mean.lerp_(mean.detach(), layer.momentum)
+    layer.running_var.lerp_(variance.detach(), layer.momentum)
+    y = centered * torch.rsqrt(variance + layer.eps).view(shape)
+    y = y if layer.weight is None else y * layer.weight.view(shape)
+    return y if layer.bias is None else y + layer.bias.view(shape)
+
+
+def synchronize(model: nn.Module) -> None:
+    """Let batch normalization see the batches of all processes."""
+    for layer in model.modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            layer.forward = functools.partial(normalize, layer)
 
 
 class Adam(torch.optim.Adam):
@@ -55,7 +129,8 @@ def penalty(model: nn.Module) -> torch.Tensor:
     total = 0.001 * w.square().sum()
     w = model.get_parameter("dense_1.weight")
     total = total + 0.001 * w.square().sum()
-    return total
+    # Gradients are added up over the processes, and these are the same in all.
+    return total if RANK == 0 else total.detach()
 
 
 class Trainer:
@@ -106,20 +181,23 @@ class Trainer:
         self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Train on a batch; return its loss before that, and logits."""
-        z = self.outputs(x)
+        z = gathered(self.outputs(x), len(y))
         loss = self.loss(z, y, weight)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
+        add_up(self.gradients())
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
             self.scaler.update()
-            if not all(
-                p.grad.isfinite().all() for p in self.parameters if p.grad is not None
-            ):
+            if not all(gradient.isfinite().all() for gradient in self.gradients()):
                 return loss.detach(), z.detach()
         self.update()
         self.steps += 1
         return loss.detach(), z.detach()
+
+    def gradients(self) -> list[torch.Tensor]:
+        """Return the gradients of the parameters."""
+        return [p.grad for p in self.parameters if p.grad is not None]
 
     def update(self) -> None:
         """Change the parameters by their gradients."""
@@ -268,8 +346,10 @@ def tensors(
     """Return samples, labels and weights of some rows; the weights are None if there are none."""
 
     def tensor(name: str) -> torch.Tensor | None:
+        # A process takes all labels of a batch, and of its samples a share.
+        taken = share(rows) if name == "x" else rows
         return (
-            torch.from_numpy(np.ascontiguousarray(part[name][rows])).to(device)
+            torch.from_numpy(np.ascontiguousarray(part[name][taken])).to(device)
             if name in part
             else None
         )
@@ -289,7 +369,7 @@ def evaluate(
     rows = np.arange(len(part["x"]))
     for first in range(0, len(rows), batch_size):
         x, y, weight = tensors(part, rows[first : first + batch_size], device)
-        z = trainer.outputs(x)
+        z = gathered(trainer.outputs(x), len(y))
         logs.update(trainer.loss(z, y, weight), z, y)
     return logs.results("val_")
 
@@ -325,9 +405,13 @@ def set_random_states(states: dict[str, torch.Tensor]) -> None:
 
 def write(path: Path, state: dict) -> None:
     """Write a file of tensors: all of it, or the one before stays."""
-    half = path.with_suffix(".tmp")
-    torch.save(state, half)
-    os.replace(half, path)
+    if RANK == 0:
+        half = path.with_suffix(".tmp")
+        torch.save(state, half)
+        os.replace(half, path)
+    if PROCESSES > 1:
+        # When one process ends torchrun ends the others: not before process 0 has written this.
+        dist.barrier()
 
 
 class Run:
@@ -380,7 +464,7 @@ class Run:
                 logs |= evaluate(self.trainer, validation, self.options.batch_size)
             logs["learning_rate"] = self.trainer.optimizer.param_groups[0]["lr"]
             self.end_epoch(logs)
-            if stop.asked:
+            if agreed(stop.asked, self.options.device):
                 raise SystemExit(
                     f"stopped after epoch {self.epoch}; --resume goes on from there"
                 )
@@ -394,20 +478,31 @@ class Run:
         self.trainer.model.train()
         made = (tensors(part, each, device) for each in rows[self.batch :])
         for x, y, weight in tqdm(
-            made, initial=self.batch, total=len(rows), leave=False, disable=None
+            made,
+            initial=self.batch,
+            total=len(rows),
+            leave=False,
+            disable=RANK > 0 or None,
         ):
+            if PROCESSES > 1:
+                # Each process has dropout of its own, which going on from here draws again.
+                seed = np.random.SeedSequence(
+                    [options.seed, self.epoch, self.batch, RANK]
+                )
+                torch.manual_seed(seed.generate_state(1).item())
             loss, z = self.trainer.step(x, y, weight)
             self.logs.update(loss, z, y)
             self.batch += 1
-            if self.batch < len(rows) and stop.asked:
+            if self.batch < len(rows) and agreed(stop.asked, self.options.device):
                 self.save(self.last)
                 where = f"after batch {self.batch} of epoch {self.epoch + 1}"
                 raise SystemExit(f"stopped {where}; --resume goes on from there")
 
     def end_epoch(self, logs: dict[str, float]) -> None:
         """Write the epoch into the table, and checkpoints."""
-        print(f"epoch {self.epoch + 1}/{self.epochs}  {line(logs)}", flush=True)
-        write_log(self.options.out / "log.csv", self.epoch, logs)
+        if RANK == 0:
+            print(f"epoch {self.epoch + 1}/{self.epochs}  {line(logs)}", flush=True)
+            write_log(self.options.out / "log.csv", self.epoch, logs)
         watched = logs.get("val_loss", logs["loss"])
         better = watched < self.best
         self.epoch, self.batch, self.best = (
@@ -467,10 +562,10 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Train, and write checkpoints and logs."""
     options = parsed()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SystemExit(
-            "to train in several processes, say distributed: true in the spec"
-        )
+    if PROCESSES > 1:
+        if options.device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if options.device == "cuda" else "gloo")
     torch.manual_seed(options.seed)
     train, validation = load_data(options.data, options.validation_split)
     if options.smoke:
@@ -481,15 +576,21 @@ def main() -> None:
     else:
         initialize(model)
     model.to(options.device)
+    if PROCESSES > 1:
+        synchronize(model)
     run = Run(Trainer(model, options.lr, options.precision), options)
     run.last.parent.mkdir(parents=True, exist_ok=True)
     if options.resume or options.evaluate:
         run.load()
     if options.evaluate:
-        print(line(evaluate(run.trainer, validation or train, options.batch_size)))
+        logs = evaluate(run.trainer, validation or train, options.batch_size)
+        if RANK == 0:
+            print(line(logs))
         return
     run.train(train, validation)
     write(options.out / "model.pt", model.state_dict())
+    if PROCESSES > 1:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

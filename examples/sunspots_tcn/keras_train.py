@@ -330,7 +330,7 @@ def main() -> None:
     options = parsed()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 or "TF_CONFIG" in os.environ:
         raise SystemExit(
-            "this program trains in one process; torch_train.py can in several"
+            "this program trains in one process; in several with distributed: true in the spec"
         )
     if options.device == "cpu":
         tf.config.set_visible_devices([], "GPU")
@@ -357,7 +357,8 @@ def main() -> None:
         validation = in_order(validation, options.batch_size)
     if options.evaluate:
         logs = model.evaluate(validation or given, verbose=0, return_dict=True)
-        print(line({f"val_{name}": value for name, value in logs.items()}))
+        logs = {f"val_{name}": value for name, value in logs.items()}
+        print(line(logs))
         return
     model.fit(
         given,

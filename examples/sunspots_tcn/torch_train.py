@@ -15,9 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch_model import build_model, load_weights
 from tqdm import tqdm
+
+# Which of the processes this is that torchrun started, and how many they are.
+RANK = int(os.environ.get("RANK", "0"))
+PROCESSES = int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @torch.no_grad()
@@ -28,6 +33,36 @@ def initialize(model: nn.Module) -> None:
             nn.init.xavier_uniform_(p)
         elif name.endswith("bias"):
             nn.init.zeros_(p)
+
+
+def share(batch: np.ndarray | torch.Tensor) -> np.ndarray | torch.Tensor:
+    """Return the part of a batch that this process takes."""
+    return batch[len(batch) * RANK // PROCESSES : len(batch) * (RANK + 1) // PROCESSES]
+
+
+def add_up(tensors: list[torch.Tensor]) -> None:
+    """Put the sums over all processes in the place of tensors."""
+    if PROCESSES > 1:
+        for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+            work.wait()
+
+
+def gathered(z: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the results for a batch of `count` samples; each process has those of its share."""
+    if PROCESSES == 1:
+        return z
+    whole = z.new_zeros(count, *z.shape[1:])
+    share(whole).copy_(z)
+    with torch.no_grad():
+        add_up([whole])
+    return whole
+
+
+def agreed(asked: bool, device: str) -> bool:
+    """Tell whether any of the processes was asked to stop."""
+    votes = torch.tensor([float(asked)], device=device)
+    add_up([votes])
+    return votes.item() > 0
 
 
 class Adam(torch.optim.Adam):
@@ -94,20 +129,23 @@ class Trainer:
         self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Train on a batch; return its loss before that, and results."""
-        z = self.outputs(x)
+        z = gathered(self.outputs(x), len(y))
         loss = self.loss(z, y, weight)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
+        add_up(self.gradients())
         if self.scaler.is_enabled():
             self.scaler.unscale_(self.optimizer)
             self.scaler.update()
-            if not all(
-                p.grad.isfinite().all() for p in self.parameters if p.grad is not None
-            ):
+            if not all(gradient.isfinite().all() for gradient in self.gradients()):
                 return loss.detach(), z.detach()
         self.update()
         self.steps += 1
         return loss.detach(), z.detach()
+
+    def gradients(self) -> list[torch.Tensor]:
+        """Return the gradients of the parameters."""
+        return [p.grad for p in self.parameters if p.grad is not None]
 
     def update(self) -> None:
         """Change the parameters by their gradients."""
@@ -261,8 +299,10 @@ def tensors(
     """Return samples, labels and weights of some rows; the weights are None if there are none."""
 
     def tensor(name: str) -> torch.Tensor | None:
+        # A process takes all labels of a batch, and of its samples a share.
+        taken = share(rows) if name == "x" else rows
         return (
-            torch.from_numpy(np.ascontiguousarray(part[name][rows])).to(device)
+            torch.from_numpy(np.ascontiguousarray(part[name][taken])).to(device)
             if name in part
             else None
         )
@@ -282,7 +322,7 @@ def evaluate(
     rows = np.arange(len(part["x"]))
     for first in range(0, len(rows), batch_size):
         x, y, weight = tensors(part, rows[first : first + batch_size], device)
-        z = trainer.outputs(x)
+        z = gathered(trainer.outputs(x), len(y))
         logs.update(trainer.loss(z, y, weight), z, y)
     return logs.results("val_")
 
@@ -318,9 +358,13 @@ def set_random_states(states: dict[str, torch.Tensor]) -> None:
 
 def write(path: Path, state: dict) -> None:
     """Write a file of tensors: all of it, or the one before stays."""
-    half = path.with_suffix(".tmp")
-    torch.save(state, half)
-    os.replace(half, path)
+    if RANK == 0:
+        half = path.with_suffix(".tmp")
+        torch.save(state, half)
+        os.replace(half, path)
+    if PROCESSES > 1:
+        # When one process ends torchrun ends the others: not before process 0 has written this.
+        dist.barrier()
 
 
 class Run:
@@ -373,7 +417,7 @@ class Run:
                 logs |= evaluate(self.trainer, validation, self.options.batch_size)
             logs["learning_rate"] = self.trainer.optimizer.param_groups[0]["lr"]
             self.end_epoch(logs)
-            if stop.asked:
+            if agreed(stop.asked, self.options.device):
                 raise SystemExit(
                     f"stopped after epoch {self.epoch}; --resume goes on from there"
                 )
@@ -387,20 +431,25 @@ class Run:
         self.trainer.model.train()
         made = (tensors(part, each, device) for each in rows[self.batch :])
         for x, y, weight in tqdm(
-            made, initial=self.batch, total=len(rows), leave=False, disable=None
+            made,
+            initial=self.batch,
+            total=len(rows),
+            leave=False,
+            disable=RANK > 0 or None,
         ):
             loss, z = self.trainer.step(x, y, weight)
             self.logs.update(loss, z, y)
             self.batch += 1
-            if self.batch < len(rows) and stop.asked:
+            if self.batch < len(rows) and agreed(stop.asked, self.options.device):
                 self.save(self.last)
                 where = f"after batch {self.batch} of epoch {self.epoch + 1}"
                 raise SystemExit(f"stopped {where}; --resume goes on from there")
 
     def end_epoch(self, logs: dict[str, float]) -> None:
         """Write the epoch into the table, and checkpoints."""
-        print(f"epoch {self.epoch + 1}/{self.epochs}  {line(logs)}", flush=True)
-        write_log(self.options.out / "log.csv", self.epoch, logs)
+        if RANK == 0:
+            print(f"epoch {self.epoch + 1}/{self.epochs}  {line(logs)}", flush=True)
+            write_log(self.options.out / "log.csv", self.epoch, logs)
         watched = logs.get("val_loss", logs["loss"])
         better = watched < self.best
         self.epoch, self.batch, self.best = (
@@ -460,10 +509,10 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """Train, and write checkpoints and logs."""
     options = parsed()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SystemExit(
-            "to train in several processes, say distributed: true in the spec"
-        )
+    if PROCESSES > 1:
+        if options.device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if options.device == "cuda" else "gloo")
     torch.manual_seed(options.seed)
     train, validation = load_data(options.data, options.validation_split)
     if options.smoke:
@@ -479,10 +528,14 @@ def main() -> None:
     if options.resume or options.evaluate:
         run.load()
     if options.evaluate:
-        print(line(evaluate(run.trainer, validation or train, options.batch_size)))
+        logs = evaluate(run.trainer, validation or train, options.batch_size)
+        if RANK == 0:
+            print(line(logs))
         return
     run.train(train, validation)
     write(options.out / "model.pt", model.state_dict())
+    if PROCESSES > 1:
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":

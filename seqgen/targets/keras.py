@@ -7,6 +7,7 @@ from typing import Any
 
 from seqgen.errors import SpecError
 from seqgen.ir.graph import Model, Node
+from seqgen.layers.activation import FUNCTION_LAYERS
 from seqgen.layers.base import LAYERS, Layer
 from seqgen.layers.merging import Concatenate
 from seqgen.layers.objects import (
@@ -25,6 +26,7 @@ from seqgen.passes.layout import LAYOUTS
 from seqgen.passes.names import name_inputs
 from seqgen.passes.spectral import freeze_wrapped
 from seqgen.render import Macros, Source, literal
+from seqgen.targets import keras_training
 from seqgen.targets.attention import frozen_heads
 from seqgen.targets.base import Target
 from seqgen.targets.keras_models import Parts, Statement, is_operation
@@ -37,14 +39,6 @@ MODULES = {
 }
 # What is no public API may move: programs have such classes themselves.
 PRIVATE = "keras.src."
-# Keras takes a layer as an activation, and can save it with its arguments; a function with
-# arguments it can not.
-FUNCTION_LAYERS = {
-    "relu": "ReLU",
-    "leaky_relu": "LeakyReLU",
-    "elu": "ELU",
-    "softmax": "Softmax",
-}
 
 
 def module_of(named: Named) -> str:
@@ -199,7 +193,7 @@ KERAS = Target(
     name="keras",
     files={"model.py.j2": "keras_model.py"},
     training=("train.py.j2", "keras_train.py"),
-    training_page=lambda settings, found: {"settings": settings, "target_name": "keras"},
+    training_page=keras_training.page,
     passes=dict.fromkeys(LAYOUTS, (freeze_wrapped, spell_dtype, name_inputs)),
     functions={
         "is_written": is_written,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from seqgen.errors import UnsupportedError
+from seqgen.ir.graph import Model
 from seqgen.ir.types import inverse
 from seqgen.layers.normalization import BatchNormalization
 from seqgen.layers.objects import REGULARIZERS, Named
@@ -339,22 +340,13 @@ def normalized(settings: Settings) -> bool:
     return any(isinstance(layer, BatchNormalization) for layer in layers)
 
 
-def check_distributed(settings: Settings) -> None:
-    """Raise an `UnsupportedError` if a step of a batch is no sum of those of its parts."""
-    loss = settings.loss
-    whole = loss["reduction"] not in ("mean", "sum_over_batch_size") or settings.counted
-    axes = loss.get("axis", -1)
-    first = (0, -settings.result.type.rank)
-    if axes is None or not set(axes if isinstance(axes, tuple) else (axes,)).isdisjoint(first):
-        whole = True
-    if whole:
-        message = f"distributed: loss {settings.said.loss.name} is no mean over the samples of a"
-        raise UnsupportedError(f"{message} batch; leave out distributed, or take another reduction")
+def undivided(settings: Settings, lowered: Model) -> str | None:
+    """Why several processes cannot train the model, each on a part of every batch."""
     if any(settings.activities):
-        raise UnsupportedError("distributed: no activity_regularizer")
-    if normalized(settings) and (masked_norms(settings.model) or stepped_norms(settings.model)):
-        message = "no batch normalization of masked samples or of single steps"
-        raise UnsupportedError(f"distributed: {message}")
+        return "a layer has an activity_regularizer, which looks at the whole batch"
+    if normalized(settings) and (masked_norms(lowered) or stepped_norms(lowered)):
+        return "a BatchNormalization is of masked samples or of single steps"
+    return None
 
 
 def page(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
@@ -380,8 +372,9 @@ def page(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
             if len(own) > 1 and moves[key][0].weight.trainable:
                 message = f"target 'torch' has '{key}' in {len(own)} parts, whose norm is another"
                 raise UnsupportedError(f"{message}; use global_clipnorm, or another optimizer")
-    if settings.said.distributed:
-        check_distributed(settings)
+    distributed, obstacle = settings.said.distributed, undivided(settings, found["loading"].model)
+    if distributed and obstacle:
+        raise UnsupportedError(f"distributed: {obstacle}; leave it out, and train in one process")
     made = optimizer(settings)
     if made.name == "Muon":
         made = replace(made, excluded=excluded(settings, names, moves))
@@ -400,6 +393,8 @@ def page(settings: Settings, found: dict[str, Any]) -> dict[str, Any]:
         "activities": activities(settings, found),
         "constraints": constraints,
         "normalized": normalized(settings),
+        "distributed": distributed is not False and not obstacle,
+        "obstacle": obstacle or "the spec says distributed: false",
         "inverse": inverse,
         "target_name": "torch",
     }

@@ -59,6 +59,8 @@ FALLING = (
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
 )
+# What layers call the amount of noise that they draw in training.
+NOISE = ("rate", "stddev", "drop_path_rate", "dropout", "recurrent_dropout")
 # The modes of Pillow by the number of channels.
 IMAGE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -371,6 +373,12 @@ class Settings:
     def checkpoints(self) -> str:
         """The folder of checkpoints, below that of the training."""
         return str(self.callbacks.get("BackupAndRestore", {}).get("backup_dir", ""))
+
+    @property
+    def draws(self) -> bool:
+        """Whether a layer draws random numbers in training."""
+        parts = (part for node in self.model.layers for part in within(node.layer))
+        return any(getattr(part, name, 0) for part in parts for name in NOISE)
 
     @property
     def per_variable(self) -> bool:

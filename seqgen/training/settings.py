@@ -85,8 +85,8 @@ class Training:
         class_weight: The weight of the samples of each class; 1 where none is given.
         callbacks: What happens after an epoch.
         data: What to train on, which `--data` of the programs replaces.
-        distributed: Whether the PyTorch program can run in several processes, each with a part of
-            every batch.
+        distributed: Whether programs can run in several processes, each with a part of every batch.
+            If nothing is said, the PyTorch program can where its model lets it.
         parity: `exact`, or `idiomatic`: PyTorch's own classes, whose deviations are listed.
     """
 
@@ -103,7 +103,7 @@ class Training:
     class_weight: tuple[tuple[int, float], ...] | None = setting(optional(CLASS_WEIGHT), None)
     callbacks: tuple[Named, ...] = setting(several(CALLBACK, "a list of callbacks"), ())
     data: Data | None = setting(optional(DATA), None)
-    distributed: bool = setting(BOOLEAN, False)
+    distributed: bool | None = setting(optional(BOOLEAN), None)
     parity: str = setting(choice("exact", "idiomatic"), "exact")
 
     @classmethod

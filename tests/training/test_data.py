@@ -119,6 +119,7 @@ def test_images_of_classes(program: Any, channels: int, loss: str) -> None:
     train, validation = module.load_data(Path("photos"), 0.25)
     assert len(train["x"]) == 3 * len(validation["x"])
     assert train["x"][np.arange(2)].shape == (2, 4, 5, channels)
+    assert train["x"][np.arange(0)].shape == (0, 4, 5, channels)
     files = train["x"].files
     for row, label in enumerate(train["y"]):
         folder = ["cat", "dog", "owl"].index(files[row].parent.name)
