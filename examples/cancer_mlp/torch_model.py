@@ -12,6 +12,18 @@ class BatchNorm1d(nn.BatchNorm1d):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
+        if x.numel() == x.shape[1]:
+            # PyTorch refuses a sample alone, in which nothing deviates from the mean.
+            self.running_mean.lerp_(x.detach().flatten(), self.momentum)
+            self.running_var.mul_(1 - self.momentum)
+            return F.batch_norm(
+                x - x,
+                self.running_mean * 0,
+                self.running_var,
+                self.weight,
+                self.bias,
+                eps=self.eps,
+            )
         kept = self.running_var * (1 - self.momentum)
         # Backward needs the variance that it is given as it was left.
         variance = self.running_var.clone()

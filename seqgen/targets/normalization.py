@@ -46,6 +46,13 @@ def stepped_norms(model: Model) -> bool:
     return any(takes_steps(model, node) for node in norms)
 
 
+def single_norms(model: Model) -> bool:
+    """Whether a BatchNormalization of the model has one number of each channel in a sample."""
+    norms = (node for node in model.nodes if node.kind == "BatchNormalization")
+    # The channels are the one axis that may be longer.
+    return any(sum(size != 1 for size in node.type.shape[1:]) <= 1 for node in norms)
+
+
 def changed_by_steps(node: Node) -> str | None:
     """Why a target that trains cannot say a layer within TimeDistributed."""
     if node.kind == "SpectralNormalization" and len(node.inputs) > 1:
@@ -115,6 +122,7 @@ ONNX_ROWS = {
 }
 FUNCTIONS = {
     "masked_norms": masked_norms,
+    "single_norms": single_norms,
     "stepped_norms": stepped_norms,
     "takes_steps": takes_steps,
     "normalized_axes": normalized_axes,
