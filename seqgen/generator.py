@@ -19,6 +19,7 @@ from seqgen.render import Rendering
 from seqgen.targets import TARGETS, Target, target_named
 from seqgen.targets.onnx import DEFAULT_OPSET, ir_version
 from seqgen.targets.training import Settings
+from seqgen.targets.training_checks import check
 from seqgen.training.settings import Training
 from seqgen.weights import Weights
 
@@ -103,6 +104,7 @@ def program(model: Model, target: Target, options: Options) -> Program:
     if model.training is not None and target.training is not None:
         template, file = target.training
         settings = Settings(model)
+        check(settings)
         try:
             texts[file] = rendering.text(
                 template, **target.training_page(settings, rendering.context)

@@ -1,6 +1,5 @@
 """What the pages of training programs are given: the settings, resolved for a model."""
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -10,16 +9,15 @@ from typing import Any
 
 from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Node
-from seqgen.layers.arguments import near_miss
 from seqgen.layers.base import Layer, Weight, numbered
 from seqgen.layers.core import Embedding
 from seqgen.layers.objects import Named
 from seqgen.layers.regularization import ActivityRegularization
-from seqgen.layers.within import keeps_states, within
+from seqgen.layers.within import within
 from seqgen.layers.wrappers import Bidirectional
-from seqgen.targets.metrics import COUNTS, Metric, log_name, metrics_of
+from seqgen.targets.metrics import Metric, log_name, metrics_of
 from seqgen.training.callbacks import CALLBACKS
-from seqgen.training.data import TABLES, Data
+from seqgen.training.data import Data
 from seqgen.training.losses import LOSSES, NUMBERED
 from seqgen.training.optimizers import OPTIMIZERS, SCHEDULES
 from seqgen.training.settings import CLIPS, Training, full
@@ -106,9 +104,6 @@ class Settings:
 
     Args:
         model: The model of the spec, with a training section.
-
-    Raises:
-        UnsupportedError: What no training program can say.
     """
 
     def __init__(self, model: Model) -> None:
@@ -119,87 +114,12 @@ class Settings:
         self.loss = full(self.said.loss, LOSSES)
         self.penalties = list(self._rules("regularizer"))
         self.constraints = list(self._rules("constraint"))
-        self._check()
-
-    def _check(self) -> None:
-        if len(self.model.inputs) != 1 or len(self.model.outputs) != 1:
-            raise UnsupportedError("a training program has one input and one output")
-        if self.model.dtype not in ("float32", "float64"):
-            raise UnsupportedError(f"a training program has no {self.model.dtype} weights")
-        result = self.result
-        if result.mask is not None:
-            message = "no loss of results that have a mask; end with a layer that takes it away"
-            raise UnsupportedError(f"{result.layer.label}: {message}")
-        ranks = {"CTC": 3, "Circle": 2}
-        rank = ranks.get(self.said.loss.name, result.type.rank)
-        if rank != result.type.rank:
-            message = f"loss {self.said.loss.name}: expected a result of rank {rank} from"
-            raise UnsupportedError(f"{message} {result.layer.label}, not {result.type.rank}")
-        axis, shape = self.adds_up, result.type.shape
-        if axis is not None and self.loss["label_smoothing"] and shape[axis] != shape[-1]:
-            message = f"loss CategoricalCrossentropy: no label_smoothing along axis {axis}"
-            reason = "labels do not add up to 1 then, for which TensorFlow has wrong gradients"
-            raise UnsupportedError(f"{message}; {reason}")
-        self._check_monitors()
-        self._check_data()
-        for metric in self.metrics:
-            if "TopK" in metric.kind and self.model.dtype != "float32":
-                message = "Keras has no float64 for it; leave it out, or take float32"
-                raise UnsupportedError(f"metric {metric.kind}: {message}")
-            if metric.listed and metric.name in (m.removeprefix("val_") for m in self.monitors):
-                message = f"a callback cannot watch {metric.name}, which has several values"
-                raise UnsupportedError(message)
-        if keeps_states(node.layer for node in self.model.layers):
-            raise UnsupportedError("a training program shuffles samples, which have no states")
-        if isinstance(result.layer, ActivityRegularization) and self.said.loss.name in FROM_LOGITS:
-            message = "no ActivityRegularization at the end, behind what the loss takes logits of"
-            hint = "give the layer before it an activity_regularizer"
-            raise UnsupportedError(f"{result.layer.label}: {message}; {hint}")
-        for node in self.model.layers:
-            for part in list(within(node.layer))[1:]:
-                if _activity(part) is not None:
-                    message = "no activity_regularizer of a layer within another one in training"
-                    raise UnsupportedError(f"{node.layer.label}: {message}")
-
-    def _check_monitors(self) -> None:
-        known = ["loss", *(metric.name for metric in self.metrics)]
-        for callback in self.watching:
-            monitor, mode = (self.callbacks[callback][name] for name in ("monitor", "mode"))
-            if monitor.removeprefix("val_") not in known:
-                names = ", ".join(f"{name}, val_{name}" for name in known)
-                message = f"callback {callback}: there is no {monitor} to watch, only {names}"
-                raise UnsupportedError(f"{message}{near_miss(monitor, known)}")
-            kinds = {m.name: m.kind for m in self.metrics}
-            if mode == "auto" and kinds.get(monitor.removeprefix("val_")) in COUNTS:
-                message = f"callback {callback}: say mode: min or max; Keras knows none for"
-                raise UnsupportedError(f"{message} {monitor}")
-        saved = self.callbacks.get("ModelCheckpoint")
-        if saved and saved["save_best_only"] and saved["save_freq"] != "epoch":
-            message = "callback ModelCheckpoint: what is best is known after an epoch"
-            raise UnsupportedError(f"{message}; leave out save_freq, or save_best_only")
-        if "TensorBoard" in self.callbacks and self.listed:
-            raise UnsupportedError("callback TensorBoard: no metric of several values")
-
-    def _check_data(self) -> None:
-        data, entry = self.data, self.model.by_name[self.model.inputs[0]]
-        sizes = entry.type.shape[1:]
-        fixed = all(isinstance(size, int) for size in sizes)
-        if data.format in TABLES and not fixed:
-            raise UnsupportedError("data: a table has rows of one size, which the input has not")
-        if data.format in TABLES and len(data.x) != math.prod(sizes):
-            message = f"{len(data.x)} columns x for an input of {math.prod(sizes)} values"
-            raise UnsupportedError(f"data: {message}")
-        if data.format == "images":
-            known = fixed and len(sizes) == 3 and sizes[2] in IMAGE_MODES
-            if not known or not entry.type.dtype.startswith("float"):
-                message = "images need an input of numbers [height, width, 1, 3 or 4]"
-                raise UnsupportedError(f"data: {message}")
 
     @property
     def activities(self) -> Iterator[tuple[Node, Named]]:
         """The layers whose outputs a regularizer looks at, each once, with the regularizer."""
         for node in self.model.layers:
-            function = _activity(node.layer)
+            function = activity_of(node.layer)
             if function is not None and not node.same_as:
                 yield node, function
 
@@ -453,7 +373,7 @@ def _function(layer: Layer, path: str, about: str) -> Named | None:
     return None
 
 
-def _activity(layer: Layer) -> Named | None:
+def activity_of(layer: Layer) -> Named | None:
     """What a layer says of its output."""
     if isinstance(layer, ActivityRegularization):
         return Named("L1L2", (("l1", layer.l1), ("l2", layer.l2)))
