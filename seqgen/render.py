@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from seqgen import marks
 from seqgen.bytecode import template_cache
 from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Node
@@ -32,6 +33,8 @@ def literal(value: Any) -> str:
     """A value as Python source. Infinities have no literal; templates spell them."""
     if isinstance(value, Source):
         return value
+    if isinstance(value, str):
+        return marks.spelled(value) or repr(value)
     if isinstance(value, (list, tuple)):
         inner = ", ".join(map(literal, value))
         if isinstance(value, list):

@@ -42,6 +42,8 @@ from seqgen.targets import (
 from seqgen.targets.activations import onnx_activation
 from seqgen.targets.base import Row, Target
 from seqgen.targets.constants import CONSTANTS, STATISTICS, slopes_shape
+from seqgen.targets.onnx_functions import Helper, Short
+from seqgen.targets.onnx_long import CONVOLUTIONS, long_program
 from seqgen.targets.rewritten import REWRITTEN
 from seqgen.targets.windows import depthwise_shape
 
@@ -130,6 +132,32 @@ def explicit(pads: Pads) -> Attributes:
     return {"pads": (before + after, (0,) * len(before + after))}
 
 
+def convolved(node: Node) -> dict[str, Any]:
+    """The attributes of a convolution; none of other nodes."""
+    if node.kind not in CONVOLUTIONS:
+        return {}
+    layer = node.layer
+    depthwise = node.kind.startswith("Depthwise")
+    return keywords(
+        padding(node),
+        kernel_shape=(layer.kernel_size, None),
+        strides=(layer.strides, (1,) * layer.rank),
+        dilations=(layer.dilation_rate, (1,) * layer.rank),
+        group=(node.weights[0].shape[-2] if depthwise else layer.groups, 1),
+    )
+
+
+def attributes(node: Node) -> dict[str, Any]:
+    """The attributes of a convolution as they are written."""
+    given = node.given if isinstance(node, Short) else None
+    return dict(given or convolved(node))
+
+
+def helper(node: Node) -> Helper | None:
+    """The function of the program that makes a node; None if it is written with all names."""
+    return node.helper if isinstance(node, Short) else None
+
+
 def cropping(node: Node) -> Attributes:
     """The attributes that say what a transposed convolution crops off, and adds after."""
     before, after = zip(*node.pads, strict=True)
@@ -148,6 +176,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "steps": [(node, macros.spell(node)) for node in steps],
         "moves": moves,
         "states": list(target.states(model)),
+        "long": long_program(model, macros, moves, convolved),
         "external": weights_size(model) > EMBEDDED_LIMIT,
         "weight_names": {move.weight.key: move.weight.key for move in moves},
     }
@@ -219,6 +248,8 @@ ONNX = Target(
         "padding": padding,
         "explicit": explicit,
         "cropping": cropping,
+        "attributes": attributes,
+        "helper": helper,
         "elem_type": ELEM_TYPES.__getitem__,
     },
     rewrites=REWRITTEN | ADAPTIVE,

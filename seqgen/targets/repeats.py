@@ -117,7 +117,7 @@ class Repeats:
         arguments = tuple((name, _declared(name, v)) for name, v in parameters.values.items())
         for number, use in enumerate(kind.uses):
             self._given[use] = tuple(values[number] for values in parameters.values.values())
-        name = class_name(self._name(first), ())
+        name = class_name(title_of(first), ())
         while name in self._classes.taken:
             # Another kind of the same name: `Block2`.
             number = re.search(r"\d*$", name)
@@ -178,20 +178,6 @@ class Repeats:
                 leaf = _without(block.prefix, item.source.rpartition("/")[2]) + part
                 names[item.name] = identifier(leaf, names.values())
         return names
-
-    def _name(self, block: Block) -> str:
-        """What the class of a block is called: after the names within, or what it consists of."""
-        adds = [node for node in block.nodes if node.kind == "Add"]
-        shortcut = bool(adds) and block.taken[0] in adds[-1].inputs
-        words = re.sub(r"\d+", "", stage_of(block))
-        if words:
-            return f"residual_{words}" if shortcut else words
-        last = block.last.source.rpartition("/")[2]
-        own = re.sub(r"_?\d+$", "", last)
-        if own not in (last, getattr(block.last.layer, "auto_name", last)):
-            return own
-        kinds = dict.fromkeys(node.kind for node in block.nodes if node.weights)
-        return "".join(WORDS.get(kind, re.sub(r"\dD$", "", kind)) for kind in kinds) or "Block"
 
     def stack(self, blocks: list[Block], attributes: set[str]) -> Step:
         """The call of one block, or of several in a row.
@@ -326,6 +312,21 @@ def _with_numbers(nodes: Sequence[Node], parameters: Parameters) -> Node:
     return replace(
         first, layer=layer, weights=weights, pads=pads, type=replace(first.type, shape=shape)
     )
+
+
+def title_of(block: Block) -> str:
+    """What blocks of a kind are called: after the names within, or what they consist of."""
+    adds = [node for node in block.nodes if node.kind == "Add"]
+    shortcut = bool(adds) and block.taken[0] in adds[-1].inputs
+    words = re.sub(r"\d+", "", stage_of(block))
+    if words:
+        return f"residual_{words}" if shortcut else words
+    last = block.last.source.rpartition("/")[2]
+    own = re.sub(r"_?\d+$", "", last)
+    if own not in (last, getattr(block.last.layer, "auto_name", last)):
+        return own
+    kinds = dict.fromkeys(node.kind for node in block.nodes if node.weights)
+    return "".join(WORDS.get(kind, re.sub(r"\dD$", "", kind)) for kind in kinds) or "Block"
 
 
 def _without(prefix: str, leaf: str) -> str:

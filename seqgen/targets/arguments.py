@@ -1,0 +1,172 @@
+"""What differs between the uses of a function, found from the names and values of each use."""
+
+import re
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from seqgen import marks
+from seqgen.naming import identifier
+from seqgen.render import Source
+
+
+# What names of layers begin with in each use, and the same as names of weights have it.
+STEM, DOTTED = "name", "layer"
+# A number that stands in names.
+NUMBER = "number"
+
+
+class DiffersError(Exception):
+    """Uses differ in more than arguments say."""
+
+
+class Size(int):
+    """A length that differs from use to use; it prints as an argument, which it asks for then."""
+
+    values: tuple[int, ...]
+    arguments: "Arguments"
+
+    def __repr__(self) -> str:
+        return str(self.arguments.value("channels", self.values))
+
+    __str__ = __repr__
+
+
+class Arguments:
+    """The arguments of a function, or the variable of a loop, by what they are in each use.
+
+    Args:
+        texts: Arguments that are whole names.
+        stems: What names of layers begin with: the argument `STEM`. Empty if there is none.
+        numbers: How many numbers there may be that stand in names.
+        number: What the first of them is called.
+        taken: What no further argument may be called.
+        closed: Whether there are no arguments besides.
+
+    Attributes:
+        texts: The arguments that are parts of names.
+        numbers: Numbers that stand in names.
+        others: Other numbers, lists of numbers and words.
+        dotted: Whether names of weights begin with the stem, in which they have dots for slashes.
+    """
+
+    def __init__(
+        self,
+        texts: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+        stems: tuple[str, ...] = (),
+        numbers: int = 0,
+        number: str = NUMBER,
+        taken: Collection[str] = (),
+        closed: bool = False,
+    ) -> None:
+        self.texts = {**texts, STEM: stems} if stems else {**texts}
+        self.numbers: dict[str, tuple[int, ...]] = {}
+        self.others: dict[str, tuple[Any, ...]] = {}
+        self.dotted = False
+        self._number = number
+        self._most = numbers
+        self._taken = taken
+        self._closed = closed
+
+    @property
+    def all(self) -> dict[str, tuple[Any, ...]]:
+        """What every argument is in each use."""
+        return {**self.texts, **self.numbers, **self.others}
+
+    def name(self, names: tuple[str, ...]) -> str:
+        """The name that is another one in each use, with marks where arguments stand.
+
+        Raises:
+            DiffersError: No arguments say it.
+        """
+        for argument, values in self.texts.items():
+            if names == values:
+                return marks.text(argument)
+        stems = self.texts.get(STEM, ())
+        around = stems and _around(names, stems)
+        if around:
+            return marks.text(STEM).join(around)
+        around = stems and _around(names, tuple(stem.replace("/", ".") for stem in stems))
+        if around:
+            self.dotted = True
+            return marks.text(DOTTED).join(around)
+        return names[0] if len(set(names)) == 1 else self._numbered(names)
+
+    def _numbered(self, names: tuple[str, ...]) -> str:
+        parts = [re.split(r"([0-9]+)", name) for name in names]
+        first = parts[0]
+        if any(len(own) != len(first) for own in parts):
+            raise DiffersError
+        columns = list(zip(*parts, strict=True))
+        differing = [place for place, column in enumerate(columns) if len(set(column)) > 1]
+        if len(differing) > 1 or differing[0] % 2 == 0:
+            raise DiffersError
+        (place,) = differing
+        values = tuple(map(int, columns[place]))
+        if tuple(map(str, values)) != columns[place]:
+            raise DiffersError
+        role = re.split(r"[/.]", "".join(first[:place]))[-1]
+        first[place] = marks.number(self.number(values, role))
+        return "".join(first)
+
+    def number(self, values: tuple[int, ...], role: str) -> str:
+        """The source code of a number that stands in names.
+
+        Args:
+            values: The number in each use.
+            role: What it numbers.
+
+        Raises:
+            DiffersError: No arguments say it.
+        """
+        if len(set(values)) == 1:
+            return str(values[0])
+        for argument, known in self.numbers.items():
+            offsets = {own - other for own, other in zip(values, known, strict=True)}
+            if len(offsets) == 1:
+                (offset,) = offsets
+                sign = "+" if offset > 0 else "-"
+                return f"{argument} {sign} {abs(offset)}" if offset else argument
+        if len(self.numbers) == self._most:
+            raise DiffersError
+        argument = identifier(role, self.all, self._taken) if self.numbers else self._number
+        self.numbers[argument] = values
+        return argument
+
+    def value(self, role: str, values: tuple[Any, ...]) -> Any:
+        """What stands for a value: itself where it is the same in each use, or an argument.
+
+        Args:
+            role: What the argument is called.
+            values: The value in each use.
+
+        Raises:
+            DiffersError: There are no such arguments.
+        """
+        if all(value == values[0] for value in values):
+            return values[0]
+        for argument, known in self.others.items():
+            if known == values and re.sub(r"_\d+$", "", argument) == role:
+                return Source(argument)
+        if self._closed:
+            raise DiffersError
+        argument = identifier(role, self.all, self._taken)
+        self.others[argument] = values
+        return Source(argument)
+
+    def size(self, values: tuple[int, ...]) -> int:
+        """What stands for a length."""
+        if len(set(values)) == 1:
+            return values[0]
+        made = Size(values[0])
+        made.values, made.arguments = values, self
+        return made
+
+
+def _around(names: tuple[str, ...], stems: tuple[str, ...]) -> tuple[str, str] | None:
+    """What stands before and behind the stem of each use in the name of that; None if not alike."""
+    for found in re.finditer(re.escape(stems[0]), names[0]):
+        before, after = names[0][: found.start()], names[0][found.end() :]
+        if all(name == before + stem + after for name, stem in zip(names, stems, strict=True)):
+            return before, after
+    return None

@@ -1,0 +1,341 @@
+"""Functions of ONNX programs for what a graph has several times, and the calls of them."""
+
+import builtins
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import chain
+from typing import Any
+
+from jinja2 import UndefinedError
+
+from seqgen import marks
+from seqgen.ir.graph import Model, Node
+from seqgen.ir.scopes import Scope, branch_by_branch, scope_tree
+from seqgen.layers.base import Weight
+from seqgen.layers.objects import to_snake_case
+from seqgen.naming import identifier
+from seqgen.render import Macros, literal
+from seqgen.targets.arguments import DOTTED, NUMBER, STEM, Arguments, DiffersError
+from seqgen.targets.blocks import Block, Item, Kind, fold
+from seqgen.targets.repeats import title_of
+
+# What inputs of a function are called.
+TAKEN = ("x", "y")
+# The most numbers that stand in names.
+MOST_NUMBERS = 3
+# The variable of loops, and the fewest calls that are one.
+PLACE = "i"
+FEWEST_CALLS = 3
+# What no function may be called, beside what the page defines: names of arguments and variables.
+LOCALS = {*TAKEN, STEM, DOTTED, NUMBER, PLACE, "channels"}
+
+
+@dataclass(frozen=True)
+class Helper:
+    """A function of the program that makes a layer of one operator.
+
+    Attributes:
+        name: Its name.
+        op: The operator.
+        weights: What the operator takes besides, as weights are called behind the layer.
+        part: What the name of the node has behind that of the layer.
+    """
+
+    name: str
+    op: str
+    weights: tuple[str, ...]
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Short(Node):
+    """A node as a long program writes it.
+
+    Attributes:
+        helper: The function of the program that makes it; None if that is `make_node`.
+        given: What its attributes are where they differ between the uses of a function.
+    """
+
+    helper: Helper | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+def short_of(node: Node, helper: Helper | None, given: Mapping[str, Any]) -> Short:
+    """The node as a long program writes it."""
+    said = {own.name: getattr(node, own.name) for own in fields(Node)}
+    return Short(**said, helper=helper, given=given)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the program: it makes the nodes of a part that the graph has several times.
+
+    Attributes:
+        name: Its name.
+        parameters: Its parameters as they are declared.
+        dotted: Whether names of weights begin as those of its layers do, with dots for slashes.
+        lines: The nodes.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    dotted: bool
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Statements in a row: some nodes and calls, or a loop over one call.
+
+    Attributes:
+        lines: The nodes and calls.
+        bounds: First and last value of the variable of the loop, if it is one.
+    """
+
+    lines: tuple[str, ...]
+    bounds: tuple[int, int] | None = None
+
+    @property
+    def call(self) -> str:
+        """The call, if it is nothing else."""
+        (line, *more) = self.lines
+        return line[1:-1] if line.startswith("*") and not more else ""
+
+
+class Functions:
+    """The functions of a graph, and the statements that call them.
+
+    Args:
+        model: The lowered model.
+        macros: Those of ONNX.
+        attributes: Gives those attributes of a node that may differ between the uses of a function.
+        helper: Gives the function of the program that makes a node; None if that is `make_node`.
+        taken: Names that functions may not have.
+
+    Attributes:
+        made: The functions, each behind those that it calls.
+        pieces: The statements.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        macros: Macros,
+        attributes: Callable[[Node], dict[str, Any]],
+        helper: Callable[[Node], Helper | None],
+        taken: Collection[str],
+    ) -> None:
+        self._model = model
+        self._macros = macros
+        self._attributes = attributes
+        self._helper = helper
+        self._taken = {*dir(builtins), *taken}
+        # The function of each block that one makes, and what that takes.
+        self._calls: dict[Block, tuple[Function, dict[str, Any]]] = {}
+        self._arguments: dict[Function, Arguments] = {}
+        self.made: list[Function] = []
+        self.pieces: list[Piece] = []
+        for items in self._rows(branch_by_branch(scope_tree(model), model)):
+            self._write(items)
+
+    def _rows(self, scope: Scope) -> Iterator[list[Item]]:
+        """The items of a scope and of those within, with functions for what repeats."""
+        kinds: list[Kind] = []
+        items = fold(scope.items, self._model, kinds)
+        for kind in kinds:
+            self._add(kind)
+        row: list[Item] = []
+        for item in items:
+            if isinstance(item, Scope):
+                yield row
+                yield from self._rows(item)
+                row = []
+            else:
+                row += self._written(item)
+        yield row
+
+    def _written(self, item: Node | Block) -> list[Item]:
+        """An item, or what is in it where no function makes it."""
+        if isinstance(item, Node) or item in self._calls:
+            return [item]
+        return list(chain.from_iterable(map(self._written, item.items)))
+
+    def _add(self, kind: Kind) -> None:
+        """Make the function of those blocks of a kind whose names differ by the same rule."""
+        patterns = {use: _pattern(use) for use in kind.uses}
+        ((pattern, count),) = Counter(patterns.values()).most_common(1)
+        uses = [use for use in kind.uses if patterns[use] == pattern]
+        if count < 2:
+            return
+        for arguments in _ways(uses, self._taken):
+            try:
+                lines = tuple(self._body([use.items for use in uses], arguments))
+            except DiffersError:
+                continue
+            break
+        else:
+            return
+        name = identifier(to_snake_case(title_of(uses[0])), self._taken | LOCALS, ())
+        self._taken.add(name)
+        function = Function(name, tuple(_declared(arguments)), arguments.dotted, lines)
+        self.made.append(function)
+        self._arguments[function] = arguments
+        for place, use in enumerate(uses):
+            given = {argument: values[place] for argument, values in arguments.all.items()}
+            self._calls[use] = function, given
+
+    def _body(self, uses: list[tuple[Node | Block, ...]], arguments: Arguments) -> Iterator[str]:
+        """The lines that make the items of each use.
+
+        Raises:
+            DiffersError: They differ in more than arguments say.
+        """
+        for items in zip(*uses, strict=True):
+            if isinstance(items[0], Node):
+                yield self._node(items, arguments)
+            elif all(item in self._calls for item in items):
+                yield f"*{self._call(items, arguments)},"
+            else:
+                yield from self._body([item.items for item in items], arguments)
+
+    def _node(self, nodes: tuple[Node, ...], arguments: Arguments) -> str:
+        """The text that is that of each of some nodes, in its use."""
+        tables = [self._attributes(node) for node in nodes]
+        given = {
+            key: arguments.value(key, tuple(table.get(key) for table in tables))
+            for key in dict.fromkeys(chain.from_iterable(tables))
+        }
+        (helper, *others) = dict.fromkeys(map(self._helper, nodes))
+        helper = None if others else helper
+        name = arguments.name(tuple(node.name for node in nodes))
+        inputs = tuple(map(arguments.name, zip(*(node.inputs for node in nodes), strict=True)))
+        columns = zip(*(node.weights for node in nodes), strict=True)
+        # A helper knows what weights are called.
+        said = [] if helper else [self._weight(column, arguments) for column in columns]
+        texts = set()
+        for node in nodes:
+            short = short_of(node, helper, given)
+            weights = tuple(replace(w, **own) for w, own in zip(node.weights, said, strict=False))
+            made = replace(short, name=name, inputs=inputs, weights=weights or node.weights)
+            texts.add(self._spelled(made))
+        if len(texts) > 1:
+            raise DiffersError
+        return texts.pop()
+
+    def _weight(self, weights: tuple[Weight, ...], arguments: Arguments) -> dict[str, Any]:
+        """The key and the shape that stand for those of some weights."""
+        shapes = zip(*(weight.shape for weight in weights), strict=True)
+        key = arguments.name(tuple(weight.key for weight in weights))
+        return {"key": key, "shape": tuple(map(arguments.size, shapes))}
+
+    def _spelled(self, node: Node) -> str:
+        try:
+            text = self._macros.spell(node)
+        except (KeyError, UndefinedError):
+            # The macro asks the model for what stands under a name.
+            raise DiffersError from None
+        if marks.TEXT in text or marks.NUMBER in text:
+            raise DiffersError
+        return text
+
+    def _call(self, blocks: Sequence[Block], arguments: Arguments) -> str:
+        """The call that makes one of some blocks of a function, in the use of that."""
+        function = self._calls[blocks[0]][0]
+        known = self._arguments[function]
+        tables = [self._calls[block][1] for block in blocks]
+        texts: dict[str, str] = {}
+        # What it takes comes last: places are counted after its own name.
+        for argument in sorted(tables[0], key=lambda name: name in TAKEN):
+            values = tuple(table[argument] for table in tables)
+            if argument in known.texts:
+                texts[argument] = literal(arguments.name(values))
+            elif argument in known.numbers:
+                texts[argument] = arguments.number(values, argument)
+            else:
+                found = arguments.value(re.sub(r"_\d+$", "", argument), values)
+                texts[argument] = "" if found is None else f"{argument}={literal(found)}"
+        return f"{function.name}({', '.join(texts[name] for name in tables[0] if texts[name])})"
+
+    def _write(self, items: list[Item]) -> None:
+        """Add the statements that make some items."""
+        lines: list[str] = []
+        start = 0
+        while start < len(items):
+            item = items[start]
+            if isinstance(item, Node):
+                lines.append(self._macros.spell(short_of(item, self._helper(item), {})))
+                start += 1
+                continue
+            count, piece = self._loop(items[start:])
+            if piece:
+                self._add_lines(lines)
+                self.pieces.append(piece)
+                lines = []
+            else:
+                lines.append(f"*{self._call([item], Arguments(closed=True))},")
+            start += count
+        self._add_lines(lines)
+
+    def _add_lines(self, lines: list[str]) -> None:
+        if lines and self.pieces and not self.pieces[-1].bounds:
+            self.pieces[-1] = Piece((*self.pieces[-1].lines, *lines))
+        elif lines:
+            self.pieces.append(Piece(tuple(lines)))
+
+    def _loop(self, items: list[Item]) -> tuple[int, Piece | None]:
+        """The longest loop that makes the first of some items, and the number of those that it makes."""
+        function = self._calls[items[0]][0]
+        blocks: list[Block] = []
+        for item in items:
+            if not isinstance(item, Block) or self._calls[item][0] is not function:
+                break
+            blocks.append(item)
+        for count in range(len(blocks), FEWEST_CALLS - 1, -1):
+            arguments = Arguments(numbers=1, number=PLACE, closed=True)
+            try:
+                call = self._call(blocks[:count], arguments)
+            except DiffersError:
+                continue
+            places = arguments.numbers[PLACE]
+            if places == tuple(range(places[0], places[0] + count)):
+                return count, Piece((call,), (places[0], places[-1]))
+        return 1, None
+
+
+def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Arguments]:
+    """What may tell uses apart, the plainest first: what they are called, or a number."""
+    texts = dict(zip(TAKEN, zip(*(use.taken for use in uses), strict=True), strict=False))
+    scope = uses[0].last.source.rpartition("/")[0]
+    prefixes = tuple(f"{scope}/{use.prefix}" if scope else use.prefix for use in uses)
+    named = all(use.prefix for use in uses) and len(set(prefixes)) == len(uses)
+    if named:
+        yield Arguments(texts, prefixes, taken=taken)
+    yield Arguments(texts, numbers=1, taken=taken)
+    if named:
+        yield Arguments(texts, prefixes, numbers=MOST_NUMBERS, taken=taken)
+
+
+def _pattern(block: Block) -> tuple[str, ...]:
+    """The names within without what may tell uses apart: what most begin with, and numbers."""
+    prefix = block.prefix
+    names = [node.name.rpartition("/")[2] for node in block.nodes]
+    rests = [f"*{name[len(prefix):]}" if prefix and name.startswith(prefix) else name for name in names]
+    return tuple(re.sub(r"[0-9]+", "0", rest) for rest in rests)
+
+
+def _declared(arguments: Arguments) -> Iterator[str]:
+    """The parameters, those with a default last."""
+    for name in arguments.texts:
+        yield f"{name}: str"
+    for name in arguments.numbers:
+        yield f"{name}: int"
+    for name, values in sorted(arguments.others.items(), key=lambda item: None in item[1]):
+        types = {_type(value) for value in values if value is not None}
+        kind = " | ".join(sorted(types))
+        yield f"{name}: {kind} | None = None" if None in values else f"{name}: {kind}"
+
+
+def _type(value: Any) -> str:
+    return f"list[{type(value[0]).__name__}]" if isinstance(value, list) else type(value).__name__

@@ -1,0 +1,180 @@
+"""Long ONNX programs: functions for layers that they have often, and weights that load in a loop."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from seqgen.ir.graph import Input, Model, Node
+from seqgen.ir.types import Permutation
+from seqgen.naming import identifier
+from seqgen.render import Macros
+from seqgen.targets.base import Move
+from seqgen.targets.onnx_functions import Functions, Helper
+
+# The most steps of a program that makes one node after the other, each with all names.
+SHORT = 30
+# The fewest layers for which a function stands.
+FEWEST_LAYERS = 8
+# What the page calls its own functions, modules and variables.
+TAKEN = """argparse array arrays bfloat16 build_model constant data external file graph inputs
+    integer integers laid_out lanczos_weights load_file made main make_graph make_model make_node
+    make_opsetid make_tensor_value_info model node nodes np np_dtype_to_tensor_dtype onnx os output
+    outputs path read safe_open tempfile unexpected variables weights zero""".split()  # noqa: SIM905
+
+CONVOLUTIONS = frozenset(f"Conv{rank}D" for rank in (1, 2, 3)) | {
+    f"DepthwiseConv{rank}D" for rank in (1, 2)
+}
+# An operator, its weights as they are called behind the layer, and what the name of the node has
+# there.
+Operator = tuple[str, tuple[str, ...], str]
+# Layers whose operators take all of their weights.
+TAKES_ALL = CONVOLUTIONS | {
+    "BatchNormalization",
+    "Dense",
+    "EinsumDense",
+    "Embedding",
+    "LayerNormalization",
+    "LayerScale",
+    "PReLU",
+}
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How the weights of a long program load.
+
+    Attributes:
+        single: The weights that are loaded one by one.
+        kernels: Where the axes of kernels of convolutions stand; None if there are none.
+        depthwise: The same for those that have groups; None if that is the same.
+    """
+
+    single: tuple[Move, ...]
+    kernels: Permutation | None
+    depthwise: Permutation | None
+
+
+@dataclass(frozen=True)
+class Long:
+    """What the page of a long program is given besides.
+
+    Attributes:
+        helpers: The functions that make layers.
+        nested: Whether some of these layers stand in models within.
+        functions: The functions that make parts.
+        pieces: The statements.
+        loading: How the weights load.
+    """
+
+    helpers: tuple[Helper, ...]
+    nested: bool
+    functions: Functions
+    loading: Loading
+
+
+def long_program(
+    model: Model,
+    macros: Macros,
+    moves: Sequence[Move],
+    attributes: Callable[[Node], dict[str, Any]],
+) -> Long | None:
+    """What the page is given of a model with many steps; None for others.
+
+    Args:
+        model: The lowered model.
+        macros: Those of ONNX.
+        moves: The way of all weights into the program.
+        attributes: Gives the attributes of convolutions.
+    """
+    if sum(not isinstance(node.layer, Input) for node in model.nodes) <= SHORT:
+        return None
+    helpers = helpers_of(model)
+
+    def helper(node: Node) -> Helper | None:
+        return helpers.get(operator(node))
+
+    own = [node for node in model.nodes if helper(node)]
+    taken = [*TAKEN, *(found.name for found in helpers.values())]
+    return Long(
+        tuple(helpers.values()),
+        any("/" in node.name for node in own),
+        Functions(model, macros, attributes, helper, taken),
+        loading_of(model, moves, attributes),
+    )
+
+
+def operator(node: Node) -> Operator:
+    """The one operator that makes a layer, if its weights are called after it."""
+    if node.kind in CONVOLUTIONS:
+        op = "Conv"
+    elif node.kind == "BatchNormalization" and len(node.weights) == 4:
+        op = "BatchNormalization"
+    elif node.kind == "Dense" and node.type.rank == 2 and len(node.weights) == 2:
+        op = "Gemm"
+    else:
+        return "", (), ""
+    part = f".{node.part}" if node.part and node.name.endswith(f".{node.part}") else ""
+    layer = node.name.removesuffix(part).replace("/", ".") + "."
+    if not all(weight.key.startswith(layer) for weight in node.weights):
+        return "", (), ""
+    return op, tuple(weight.key.removeprefix(layer) for weight in node.weights), part
+
+
+def helpers_of(model: Model) -> dict[Operator, Helper]:
+    """The functions for operators that a model has often, by the operator and its weights."""
+    counts = Counter(found for found in map(operator, model.nodes) if found[0])
+    helpers: dict[Operator, Helper] = {}
+    for found, count in counts.items():
+        if count >= FEWEST_LAYERS:
+            op, weights, part = found
+            name = identifier(_word(op, weights), [own.name for own in helpers.values()])
+            helpers[found] = Helper(name, op, weights, part)
+    return helpers
+
+
+def _word(op: str, weights: tuple[str, ...]) -> str:
+    """What the function of an operator is called, by the weights that the operator takes."""
+    if op != "Conv":
+        return {"BatchNormalization": "batch_norm", "Gemm": "dense"}[op]
+    kind = weights[0].removesuffix("kernel")
+    return f"biased_{kind}conv" if len(weights) > 1 else f"{kind}conv"
+
+
+def loading_of(
+    model: Model, moves: Sequence[Move], attributes: Callable[[Node], dict[str, Any]]
+) -> Loading:
+    """How the weights of a model load: by rules as far as these hold."""
+    owners: dict[str, Node] = {}
+    for node in model.nodes:
+        for weight in node.weights + node.state:
+            owners.setdefault(weight.key, node)
+    orders: dict[bool, Counter[Permutation]] = {False: Counter(), True: Counter()}
+
+    def has_groups(move: Move) -> bool:
+        return "group" in attributes(owners[move.weight.key])
+
+    def is_kernel(move: Move) -> bool:
+        kind = owners[move.weight.key].kind
+        return kind in CONVOLUTIONS and len(move.weight.shape) > 1
+
+    for move in moves:
+        if is_kernel(move) and len(move.steps) == 1 and move.steps[0][0] == "transpose":
+            orders[has_groups(move)][move.steps[0][1]] += 1
+    kernels, depthwise = (
+        next((order for order, _ in orders[groups].most_common(1)), None)
+        for groups in (False, True)
+    )
+
+    def follows_rule(move: Move) -> bool:
+        if owners[move.weight.key].kind not in TAKES_ALL:
+            return False
+        if not is_kernel(move):
+            return not move.steps
+        order = depthwise if has_groups(move) else kernels
+        return move.steps == (("transpose", order),)
+
+    single = tuple(move for move in moves if not follows_rule(move))
+    if kernels is None or kernels == depthwise:
+        return Loading(single, kernels or depthwise, None)
+    return Loading(single, kernels, depthwise)
