@@ -7,7 +7,7 @@ from typing import Any
 
 from seqgen import marks
 from seqgen.naming import identifier
-from seqgen.render import Source
+from seqgen.render import Source, literal
 
 
 # What names of layers begin with in each use, and the same as names of weights have it.
@@ -37,17 +37,21 @@ class Arguments:
 
     Args:
         texts: Arguments that are whole names.
-        stems: What names of layers begin with: the argument `STEM`. Empty if there is none.
+        stems: What most names of layers begin with: the argument `STEM`, or a variable.
         numbers: How many numbers there may be that stand in names.
         number: What the first of them is called.
         taken: What no further argument may be called.
+        derived: Whether the stem is a variable that is made of the first number.
         closed: Whether there are no arguments besides.
 
     Attributes:
         texts: The arguments that are parts of names.
         numbers: Numbers that stand in names.
         others: Other numbers, lists of numbers and words.
-        dotted: Whether names of weights begin with the stem, in which they have dots for slashes.
+        variables: Source code of variables that are made of the arguments, where there are such.
+
+    Raises:
+        DiffersError: The stem is not made of a number.
     """
 
     def __init__(
@@ -57,16 +61,21 @@ class Arguments:
         numbers: int = 0,
         number: str = NUMBER,
         taken: Collection[str] = (),
+        derived: bool = False,
         closed: bool = False,
     ) -> None:
-        self.texts = {**texts, STEM: stems} if stems else {**texts}
+        self.texts = {**texts}
         self.numbers: dict[str, tuple[int, ...]] = {}
         self.others: dict[str, tuple[Any, ...]] = {}
-        self.dotted = False
-        self._number = number
+        self.variables: dict[str, str] = {}
         self._most = numbers
+        self._number = number
         self._taken = taken
         self._closed = closed
+        self._stems = stems
+        self._stem = self._numbered(stems) if derived else ""
+        if stems and not derived:
+            self.texts[STEM] = stems
 
     @property
     def all(self) -> dict[str, tuple[Any, ...]]:
@@ -82,15 +91,20 @@ class Arguments:
         for argument, values in self.texts.items():
             if names == values:
                 return marks.text(argument)
-        stems = self.texts.get(STEM, ())
-        around = stems and _around(names, stems)
+        around = _around(names, self._stems)
         if around:
+            self._use_stem()
             return marks.text(STEM).join(around)
-        around = stems and _around(names, tuple(stem.replace("/", ".") for stem in stems))
+        around = _around(names, tuple(stem.replace("/", ".") for stem in self._stems))
         if around:
-            self.dotted = True
+            self._use_stem()
+            self.variables[DOTTED] = f'{STEM}.replace("/", ".")'
             return marks.text(DOTTED).join(around)
         return names[0] if len(set(names)) == 1 else self._numbered(names)
+
+    def _use_stem(self) -> None:
+        if self._stem:
+            self.variables[STEM] = literal(self._stem)
 
     def _numbered(self, names: tuple[str, ...]) -> str:
         parts = [re.split(r"([0-9]+)", name) for name in names]
@@ -165,7 +179,7 @@ class Arguments:
 
 def _around(names: tuple[str, ...], stems: tuple[str, ...]) -> tuple[str, str] | None:
     """What stands before and behind the stem of each use in the name of that; None if not alike."""
-    for found in re.finditer(re.escape(stems[0]), names[0]):
+    for found in re.finditer(re.escape(stems[0]), names[0]) if stems else ():
         before, after = names[0][: found.start()], names[0][found.end() :]
         if all(name == before + stem + after for name, stem in zip(names, stems, strict=True)):
             return before, after

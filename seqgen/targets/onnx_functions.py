@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -18,7 +19,7 @@ from seqgen.layers.objects import to_snake_case
 from seqgen.naming import identifier
 from seqgen.render import Macros, literal
 from seqgen.targets.arguments import DOTTED, NUMBER, STEM, Arguments, DiffersError
-from seqgen.targets.blocks import Block, Item, Kind, fold
+from seqgen.targets.blocks import Block, Item, Kind, fold, prefix_of
 from seqgen.targets.repeats import title_of
 
 # What inputs of a function are called.
@@ -39,7 +40,8 @@ class Helper:
     Attributes:
         name: Its name.
         op: The operator.
-        weights: What the operator takes besides, as weights are called behind the layer.
+        weights: What the operator takes besides: names that hang on those of the `{layer}` among
+            the weights, or of the node, `{name}`.
         part: What the name of the node has behind that of the layer.
     """
 
@@ -75,13 +77,13 @@ class Function:
     Attributes:
         name: Its name.
         parameters: Its parameters as they are declared.
-        dotted: Whether names of weights begin as those of its layers do, with dots for slashes.
+        variables: What it makes of them first.
         lines: The nodes.
     """
 
     name: str
     parameters: tuple[str, ...]
-    dotted: bool
+    variables: tuple[str, ...]
     lines: tuple[str, ...]
 
 
@@ -169,17 +171,20 @@ class Functions:
         uses = [use for use in kind.uses if patterns[use] == pattern]
         if count < 2:
             return
-        for arguments in _ways(uses, self._taken):
+        words = re.sub("_+", "_", to_snake_case(title_of(uses[0])))
+        name = identifier(words, self._taken | LOCALS, ())
+        for way in _ways(uses, self._taken | {name}):
             try:
+                arguments = way()
                 lines = tuple(self._body([use.items for use in uses], arguments))
             except DiffersError:
                 continue
             break
         else:
             return
-        name = identifier(to_snake_case(title_of(uses[0])), self._taken | LOCALS, ())
         self._taken.add(name)
-        function = Function(name, tuple(_declared(arguments)), arguments.dotted, lines)
+        variables = tuple(f"{name} = {made}" for name, made in arguments.variables.items())
+        function = Function(name, tuple(_declared(arguments)), variables, lines)
         self.made.append(function)
         self._arguments[function] = arguments
         for place, use in enumerate(uses):
@@ -212,23 +217,25 @@ class Functions:
         name = arguments.name(tuple(node.name for node in nodes))
         inputs = tuple(map(arguments.name, zip(*(node.inputs for node in nodes), strict=True)))
         columns = zip(*(node.weights for node in nodes), strict=True)
-        # A helper knows what weights are called.
-        said = [] if helper else [self._weight(column, arguments) for column in columns]
+        said = [self._weight(column, arguments, helper) for column in columns]
         texts = set()
         for node in nodes:
+            weights = tuple(replace(w, **own) for w, own in zip(node.weights, said, strict=True))
             short = short_of(node, helper, given)
-            weights = tuple(replace(w, **own) for w, own in zip(node.weights, said, strict=False))
-            made = replace(short, name=name, inputs=inputs, weights=weights or node.weights)
-            texts.add(self._spelled(made))
+            texts.add(self._spelled(replace(short, name=name, inputs=inputs, weights=weights)))
         if len(texts) > 1:
             raise DiffersError
         return texts.pop()
 
-    def _weight(self, weights: tuple[Weight, ...], arguments: Arguments) -> dict[str, Any]:
-        """The key and the shape that stand for those of some weights."""
+    def _weight(
+        self, weights: tuple[Weight, ...], arguments: Arguments, helper: Helper | None
+    ) -> dict[str, Any]:
+        """The shape and the key that stand for those of some weights; a helper knows the key."""
         shapes = zip(*(weight.shape for weight in weights), strict=True)
-        key = arguments.name(tuple(weight.key for weight in weights))
-        return {"key": key, "shape": tuple(map(arguments.size, shapes))}
+        said: dict[str, Any] = {"shape": tuple(map(arguments.size, shapes))}
+        if helper is None:
+            said["key"] = arguments.name(tuple(weight.key for weight in weights))
+        return said
 
     def _spelled(self, node: Node) -> str:
         try:
@@ -304,17 +311,25 @@ class Functions:
         return 1, None
 
 
-def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Arguments]:
+def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Callable[[], Arguments]]:
     """What may tell uses apart, the plainest first: what they are called, or a number."""
     texts = dict(zip(TAKEN, zip(*(use.taken for use in uses), strict=True), strict=False))
-    scope = uses[0].last.source.rpartition("/")[0]
-    prefixes = tuple(f"{scope}/{use.prefix}" if scope else use.prefix for use in uses)
-    named = all(use.prefix for use in uses) and len(set(prefixes)) == len(uses)
-    if named:
-        yield Arguments(texts, prefixes, taken=taken)
-    yield Arguments(texts, numbers=1, taken=taken)
-    if named:
-        yield Arguments(texts, prefixes, numbers=MOST_NUMBERS, taken=taken)
+    made = partial(Arguments, texts, taken=taken)
+    stems = tuple(map(_stem, uses))
+    if all(stems) and len(set(stems)) == len(uses):
+        yield partial(made, stems)
+        yield partial(made, stems, numbers=1, derived=True)
+        yield partial(made, stems, numbers=MOST_NUMBERS)
+    yield partial(made, numbers=1)
+    yield partial(made, numbers=MOST_NUMBERS)
+
+
+def _stem(block: Block) -> str:
+    """What most names of a block's own nodes begin with, those of models around included."""
+    own = [item.source for item in block.items if isinstance(item, Node)]
+    scope = block.last.source.rpartition("/")[0]
+    prefix = prefix_of([source.rpartition("/")[2] for source in own]) or block.prefix
+    return f"{scope}/{prefix}" if scope and prefix else prefix
 
 
 def _pattern(block: Block) -> tuple[str, ...]:

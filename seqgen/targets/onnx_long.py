@@ -28,6 +28,8 @@ CONVOLUTIONS = frozenset(f"Conv{rank}D" for rank in (1, 2, 3)) | {
 # An operator, its weights as they are called behind the layer, and what the name of the node has
 # there.
 Operator = tuple[str, tuple[str, ...], str]
+STATISTICS = ("gamma", "beta", "moving_mean", "moving_variance")
+NO_OPERATOR: Operator = ("", (), "")
 # Layers whose operators take all of their weights.
 TAKES_ALL = CONVOLUTIONS | {
     "BatchNormalization",
@@ -108,37 +110,44 @@ def operator(node: Node) -> Operator:
     """The one operator that makes a layer, if its weights are called after it."""
     if node.kind in CONVOLUTIONS:
         op = "Conv"
-    elif node.kind == "BatchNormalization" and len(node.weights) == 4:
+    elif node.kind == "BatchNormalization":
         op = "BatchNormalization"
     elif node.kind == "Dense" and node.type.rank == 2 and len(node.weights) == 2:
         op = "Gemm"
     else:
-        return "", (), ""
-    part = f".{node.part}" if node.part and node.name.endswith(f".{node.part}") else ""
-    layer = node.name.removesuffix(part).replace("/", ".") + "."
-    if not all(weight.key.startswith(layer) for weight in node.weights):
-        return "", (), ""
-    return op, tuple(weight.key.removeprefix(layer) for weight in node.weights), part
+        return NO_OPERATOR
+    name = node.name.replace("/", ".")
+    layer = node.weights[0].key.rpartition(".")[0]
+    if name != layer and not name.startswith(f"{layer}."):
+        return NO_OPERATOR
+    if not all(weight.key.startswith(f"{layer}.") for weight in node.weights):
+        return NO_OPERATOR
+    weights = tuple(f"{{layer}}{weight.key.removeprefix(layer)}" for weight in node.weights)
+    if op == "BatchNormalization":
+        # It takes all of them: a constant stands for one that the layer does not have.
+        weights = tuple(
+            f"{{layer}}.{name}" if node.weight(name) else f"{{name}}.{name}" for name in STATISTICS
+        )
+    return op, weights, node.name[len(layer) :]
 
 
 def helpers_of(model: Model) -> dict[Operator, Helper]:
     """The functions for operators that a model has often, by the operator and its weights."""
-    counts = Counter(found for found in map(operator, model.nodes) if found[0])
+    counts = Counter(found for found in map(operator, model.nodes) if found != NO_OPERATOR)
     helpers: dict[Operator, Helper] = {}
-    for found, count in counts.items():
+    for found, count in counts.most_common():
+        op, weights, part = found
+        word = {"BatchNormalization": "batch_norm", "Gemm": "dense"}.get(op)
+        word = word or f"{weights[0].removeprefix('{layer}.').removesuffix('kernel')}conv"
+        # The rarer ones say how they differ.
+        taken = {helper.name for helper in helpers.values()}
+        if word in taken and len(weights) > 1:
+            word = f"biased_{word}"
+        if word in taken and part:
+            word = identifier(f"{part}_{word}")
         if count >= FEWEST_LAYERS:
-            op, weights, part = found
-            name = identifier(_word(op, weights), [own.name for own in helpers.values()])
-            helpers[found] = Helper(name, op, weights, part)
+            helpers[found] = Helper(identifier(word, taken), op, weights, part)
     return helpers
-
-
-def _word(op: str, weights: tuple[str, ...]) -> str:
-    """What the function of an operator is called, by the weights that the operator takes."""
-    if op != "Conv":
-        return {"BatchNormalization": "batch_norm", "Gemm": "dense"}[op]
-    kind = weights[0].removesuffix("kernel")
-    return f"biased_{kind}conv" if len(weights) > 1 else f"{kind}conv"
 
 
 def loading_of(
