@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from seqgen.ir.graph import Model, Node, consumers
@@ -30,6 +30,7 @@ WITHOUT_TRACE = re.compile(
 
 Number = int | float
 Path = tuple[str | int, ...]
+Signature = tuple[object, ...]
 
 
 @dataclass(eq=False)
@@ -101,7 +102,7 @@ def numbers(node: Node) -> dict[Path, Number]:
     return found
 
 
-def _signature(node: Node) -> tuple[object, ...]:
+def signature(node: Node) -> Signature:
     """What two nodes must have in common to be the same step of a class."""
     free = numbers(node)
     layer = node.layer
@@ -159,7 +160,12 @@ class _Windows:
 
     @classmethod
     def of(
-        cls, items: Sequence[Item], model: Model, last_use: dict[str, int], named: bool
+        cls,
+        items: Sequence[Item],
+        model: Model,
+        last_use: dict[str, int],
+        named: bool,
+        signature: Callable[[Node], Signature],
     ) -> "_Windows":
         """All rows.
 
@@ -168,13 +174,14 @@ class _Windows:
             model: The graph.
             last_use: The place of the last item that reads each value; beyond all for outputs.
             named: Whether only rows count whose names say that they are parts of their own.
+            signature: What two nodes must have in common.
         """
         signatures: dict[object, int] = {}
         ids: list[int] = []
         for item in items:
             said: object = item.kind if isinstance(item, Block) else id(item)
             if isinstance(item, Node):
-                said = _signature(item)
+                said = signature(item)
             ids.append(signatures.setdefault(said, len(signatures)))
         tree: dict[object, int] = {}
         groups: dict[int, list[tuple[int, int]]] = {}
@@ -297,7 +304,12 @@ def prefix_of(names: Sequence[str]) -> str:
     return max(common, key=len, default="")
 
 
-def fold(items: Sequence[Item], model: Model, kinds: list[Kind]) -> list[Item]:
+def fold(
+    items: Sequence[Item],
+    model: Model,
+    kinds: list[Kind],
+    signature: Callable[[Node], Signature] = signature,
+) -> list[Item]:
     """The items with what stands among them several times as blocks.
 
     Names decide what belongs together. Where they do not, the structure does.
@@ -306,17 +318,24 @@ def fold(items: Sequence[Item], model: Model, kinds: list[Kind]) -> list[Item]:
         items: The nodes and models of a scope, in order.
         model: The graph.
         kinds: Takes the kinds of blocks, inner ones first.
+        signature: What two nodes must have in common to be the same step.
     """
-    folded = _folded(items, model, kinds, named=True)
+    folded = _folded(items, model, kinds, True, signature)
     inside = sum(len(_given(item)) for item in folded if isinstance(item, Block))
     if inside * 3 > sum(len(_given(item)) for item in items):
         return folded
-    return _folded(folded, model, kinds, named=False)
+    return _folded(folded, model, kinds, False, signature)
 
 
-def _folded(items: Sequence[Item], model: Model, kinds: list[Kind], named: bool) -> list[Item]:
+def _folded(
+    items: Sequence[Item],
+    model: Model,
+    kinds: list[Kind],
+    named: bool,
+    signature: Callable[[Node], Signature],
+) -> list[Item]:
     while True:
-        rows = _Windows.of(items, model, _last_uses(items, model), named).best()
+        rows = _Windows.of(items, model, _last_uses(items, model), named, signature).best()
         if not rows:
             return list(items)
         kind, starts, place = Kind(), dict(rows), 0

@@ -19,7 +19,7 @@ from seqgen.layers.objects import to_snake_case
 from seqgen.naming import identifier
 from seqgen.render import Macros, literal
 from seqgen.targets.arguments import DOTTED, NUMBER, STEM, Arguments, DiffersError
-from seqgen.targets.blocks import Block, Item, Kind, fold, prefix_of
+from seqgen.targets.blocks import Block, Item, Kind, Signature, fold, prefix_of
 from seqgen.targets.repeats import title_of
 
 # What inputs of a function are called.
@@ -113,6 +113,7 @@ class Functions:
         model: The lowered model.
         macros: Those of ONNX.
         attributes: Gives those attributes of a node that may differ between the uses of a function.
+        signature: Gives what two nodes must have in common to be the same step.
         helper: Gives the function of the program that makes a node; None if that is `make_node`.
         taken: Names that functions may not have.
 
@@ -126,12 +127,14 @@ class Functions:
         model: Model,
         macros: Macros,
         attributes: Callable[[Node], dict[str, Any]],
+        signature: Callable[[Node], Signature],
         helper: Callable[[Node], Helper | None],
         taken: Collection[str],
     ) -> None:
         self._model = model
         self._macros = macros
         self._attributes = attributes
+        self._signature = signature
         self._helper = helper
         self._taken = {*dir(builtins), *taken}
         # The function of each block that one makes, and what that takes.
@@ -145,7 +148,7 @@ class Functions:
     def _rows(self, scope: Scope) -> Iterator[list[Item]]:
         """The items of a scope and of those within, with functions for what repeats."""
         kinds: list[Kind] = []
-        items = fold(scope.items, self._model, kinds)
+        items = fold(scope.items, self._model, kinds, self._signature)
         for kind in kinds:
             self._add(kind)
         row: list[Item] = []

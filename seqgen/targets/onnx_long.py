@@ -10,6 +10,7 @@ from seqgen.ir.types import Permutation
 from seqgen.naming import identifier
 from seqgen.render import Macros
 from seqgen.targets.base import Move
+from seqgen.targets.blocks import Signature, signature
 from seqgen.targets.onnx_functions import Functions, Helper
 
 # The most steps of a program that makes one node after the other, each with all names.
@@ -101,7 +102,7 @@ def long_program(
     return Long(
         tuple(helpers.values()),
         any("/" in node.name for node in own),
-        Functions(model, macros, attributes, helper, taken),
+        Functions(model, macros, attributes, signature_of, helper, taken),
         loading_of(model, moves, attributes),
     )
 
@@ -129,6 +130,16 @@ def operator(node: Node) -> Operator:
             f"{{layer}}.{name}" if node.weight(name) else f"{{name}}.{name}" for name in STATISTICS
         )
     return op, weights, node.name[len(layer) :]
+
+
+def signature_of(node: Node) -> Signature:
+    """What two nodes must have in common: of a convolution not its numbers, which are attributes."""
+    if node.kind not in CONVOLUTIONS:
+        return signature(node)
+    weights = [(weight.name, weight.trainable, weight.dtype) for weight in node.weights]
+    order = (node.perm, node.rows, node.columns, node.part, node.type.axes, node.type.dtype)
+    mixes = set(node.layer.kernel_size) == {1}
+    return (node.kind, node.trainable, mixes, *weights, *order)
 
 
 def helpers_of(model: Model) -> dict[Operator, Helper]:
