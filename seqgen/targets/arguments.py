@@ -9,7 +9,6 @@ from seqgen import marks
 from seqgen.naming import identifier
 from seqgen.render import Source, literal
 
-
 # What names of layers begin with in each use, and the same as names of weights have it.
 STEM, DOTTED = "name", "layer"
 # A number that stands in names.

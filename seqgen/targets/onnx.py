@@ -42,8 +42,8 @@ from seqgen.targets import (
 from seqgen.targets.activations import onnx_activation
 from seqgen.targets.base import Row, Target
 from seqgen.targets.constants import CONSTANTS, STATISTICS, slopes_shape
-from seqgen.targets.onnx_functions import Helper, Short
 from seqgen.targets.onnx_long import CONVOLUTIONS, long_program
+from seqgen.targets.onnx_pieces import Helper, Short
 from seqgen.targets.rewritten import REWRITTEN
 from seqgen.targets.windows import depthwise_shape
 

@@ -3,8 +3,8 @@
 import builtins
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -20,6 +20,7 @@ from seqgen.naming import identifier
 from seqgen.render import Macros, literal
 from seqgen.targets.arguments import DOTTED, NUMBER, STEM, Arguments, DiffersError
 from seqgen.targets.blocks import Block, Item, Kind, Signature, fold, prefix_of
+from seqgen.targets.onnx_pieces import Function, Helper, Piece, short_of
 from seqgen.targets.repeats import title_of
 
 # What inputs of a function are called.
@@ -31,79 +32,6 @@ PLACE = "i"
 FEWEST_CALLS = 3
 # What no function may be called, beside what the page defines: names of arguments and variables.
 LOCALS = {*TAKEN, STEM, DOTTED, NUMBER, PLACE, "channels"}
-
-
-@dataclass(frozen=True)
-class Helper:
-    """A function of the program that makes a layer of one operator.
-
-    Attributes:
-        name: Its name.
-        op: The operator.
-        weights: What the operator takes besides: names that hang on those of the `{layer}` among
-            the weights, or of the node, `{name}`.
-        part: What the name of the node has behind that of the layer.
-    """
-
-    name: str
-    op: str
-    weights: tuple[str, ...]
-    part: str = ""
-
-
-@dataclass(frozen=True)
-class Short(Node):
-    """A node as a long program writes it.
-
-    Attributes:
-        helper: The function of the program that makes it; None if that is `make_node`.
-        given: What its attributes are where they differ between the uses of a function.
-    """
-
-    helper: Helper | None = None
-    given: Mapping[str, Any] = field(default_factory=dict)
-
-
-def short_of(node: Node, helper: Helper | None, given: Mapping[str, Any]) -> Short:
-    """The node as a long program writes it."""
-    said = {own.name: getattr(node, own.name) for own in fields(Node)}
-    return Short(**said, helper=helper, given=given)
-
-
-@dataclass(frozen=True)
-class Function:
-    """A function of the program: it makes the nodes of a part that the graph has several times.
-
-    Attributes:
-        name: Its name.
-        parameters: Its parameters as they are declared.
-        variables: What it makes of them first.
-        lines: The nodes.
-    """
-
-    name: str
-    parameters: tuple[str, ...]
-    variables: tuple[str, ...]
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Statements in a row: some nodes and calls, or a loop over one call.
-
-    Attributes:
-        lines: The nodes and calls.
-        bounds: First and last value of the variable of the loop, if it is one.
-    """
-
-    lines: tuple[str, ...]
-    bounds: tuple[int, int] | None = None
-
-    @property
-    def call(self) -> str:
-        """The call, if it is nothing else."""
-        (line, *more) = self.lines
-        return line[1:-1] if line.startswith("*") and not more else ""
 
 
 class Functions:
@@ -186,7 +114,7 @@ class Functions:
         else:
             return
         self._taken.add(name)
-        variables = tuple(f"{name} = {made}" for name, made in arguments.variables.items())
+        variables = tuple(f"{own} = {made}" for own, made in arguments.variables.items())
         function = Function(name, tuple(_declared(arguments)), variables, lines)
         self.made.append(function)
         self._arguments[function] = arguments
@@ -215,7 +143,7 @@ class Functions:
             key: arguments.value(key, tuple(table.get(key) for table in tables))
             for key in dict.fromkeys(chain.from_iterable(tables))
         }
-        (helper, *others) = dict.fromkeys(map(self._helper, nodes))
+        helper, *others = dict.fromkeys(map(self._helper, nodes))
         helper = None if others else helper
         name = arguments.name(tuple(node.name for node in nodes))
         inputs = tuple(map(arguments.name, zip(*(node.inputs for node in nodes), strict=True)))
@@ -295,7 +223,7 @@ class Functions:
             self.pieces.append(Piece(tuple(lines)))
 
     def _loop(self, items: list[Item]) -> tuple[int, Piece | None]:
-        """The longest loop that makes the first of some items, and the number of those that it makes."""
+        """The longest loop that begins with the first of some items, and how many it makes."""
         function = self._calls[items[0]][0]
         blocks: list[Block] = []
         for item in items:
@@ -339,7 +267,9 @@ def _pattern(block: Block) -> tuple[str, ...]:
     """The names within without what may tell uses apart: what most begin with, and numbers."""
     prefix = block.prefix
     names = [node.name.rpartition("/")[2] for node in block.nodes]
-    rests = [f"*{name[len(prefix):]}" if prefix and name.startswith(prefix) else name for name in names]
+    rests = [
+        f"*{name[len(prefix):]}" if prefix and name.startswith(prefix) else name for name in names
+    ]
     return tuple(re.sub(r"[0-9]+", "0", rest) for rest in rests)
 
 

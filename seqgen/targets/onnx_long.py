@@ -1,4 +1,4 @@
-"""Long ONNX programs: functions for layers that they have often, and weights that load in a loop."""
+"""Long ONNX programs: functions for layers that they have often, weights that load in a loop."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,17 +11,19 @@ from seqgen.naming import identifier
 from seqgen.render import Macros
 from seqgen.targets.base import Move
 from seqgen.targets.blocks import Signature, signature
-from seqgen.targets.onnx_functions import Functions, Helper
+from seqgen.targets.onnx_functions import Functions
+from seqgen.targets.onnx_pieces import Helper
 
 # The most steps of a program that makes one node after the other, each with all names.
 SHORT = 30
 # The fewest layers for which a function stands.
 FEWEST_LAYERS = 8
 # What the page calls its own functions, modules and variables.
-TAKEN = """argparse array arrays bfloat16 build_model constant data external file graph inputs
-    integer integers laid_out lanczos_weights load_file made main make_graph make_model make_node
-    make_opsetid make_tensor_value_info model node nodes np np_dtype_to_tensor_dtype onnx os output
-    outputs path read safe_open tempfile unexpected variables weights zero""".split()  # noqa: SIM905
+TAKEN = """argparse array arrays bfloat16 build_model constant data external file graph
+    initializers inputs integer integers known laid_out lanczos_weights load_file
+    main make_graph make_model make_node make_opsetid make_tensor_value_info model
+    node nodes np np_dtype_to_tensor_dtype onnx os output outputs path read
+    safe_open tempfile unexpected variables weights zero""".split()  # noqa: SIM905
 
 CONVOLUTIONS = frozenset(f"Conv{rank}D" for rank in (1, 2, 3)) | {
     f"DepthwiseConv{rank}D" for rank in (1, 2)
@@ -133,7 +135,7 @@ def operator(node: Node) -> Operator:
 
 
 def signature_of(node: Node) -> Signature:
-    """What two nodes must have in common: of a convolution not its numbers, which are attributes."""
+    """What two nodes must have in common: of convolutions no numbers, which are attributes."""
     if node.kind not in CONVOLUTIONS:
         return signature(node)
     weights = [(weight.name, weight.trainable, weight.dtype) for weight in node.weights]
@@ -152,8 +154,8 @@ def helpers_of(model: Model) -> dict[Operator, Helper]:
         word = word or f"{weights[0].removeprefix('{layer}.').removesuffix('kernel')}conv"
         # The rarer ones say how they differ.
         taken = {helper.name for helper in helpers.values()}
-        if word in taken and len(weights) > 1:
-            word = f"biased_{word}"
+        if word in taken:
+            word = f"biased_{word}" if len(weights) > 1 else f"unbiased_{word}"
         if word in taken and part:
             word = identifier(f"{part}_{word}")
         if count >= FEWEST_LAYERS:
@@ -187,7 +189,9 @@ def loading_of(
     )
 
     def follows_rule(move: Move) -> bool:
-        if owners[move.weight.key].kind not in TAKES_ALL:
+        owner = owners[move.weight.key]
+        # What a wrapper has is for training only.
+        if owner.kind not in TAKES_ALL or move.weight in owner.state or move.weight.dtype:
             return False
         if not is_kernel(move):
             return not move.steps

@@ -1,0 +1,158 @@
+"""Long ONNX programs: functions and loops make the same graph as one node after the other."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from onnx.shape_inference import InferenceError
+
+import seqgen
+from seqgen import layers
+from seqgen.errors import UnsupportedError
+from seqgen.generator import Options, program
+from seqgen.ir.graph import Model
+from seqgen.spec.tensors import Tensor
+from seqgen.targets import onnx_long
+from seqgen.targets.onnx import ONNX
+from seqgen.weights import random_weights
+from tests.cases import graph_of, load_cases
+from tests.spec.test_hostile_names import NAMES
+from tests.targets import test_blocks
+
+
+def text_of(graph: Model, layout: str = "native") -> str:
+    """The program of a model."""
+    options = Options(("onnx",), layout, formatted=False)
+    return program(graph, ONNX, options).texts["onnx_model.py"]
+
+
+def built(text: str, weights: Path) -> onnx.GraphProto:
+    """The graph that a program makes, its nodes and weights in the order of their names."""
+    code: dict[str, Any] = {"__name__": "onnx_model"}
+    exec(compile(text, "onnx_model.py", "exec"), code)
+    graph = code["build_model"](str(weights)).graph
+    made = {tensor.name for tensor in (*graph.input, *graph.initializer)}
+    for node in graph.node:
+        assert {name for name in node.input if name} <= made, "a node stands before what it reads"
+        made.update(node.output)
+    for field in (graph.node, graph.initializer):
+        ordered = sorted(field, key=lambda item: item.SerializeToString())
+        del field[:]
+        field.extend(ordered)
+    return graph
+
+
+def check_short_and_long(
+    graph: Model, folder: Path, monkeypatch: pytest.MonkeyPatch, layout: str = "native"
+) -> str:
+    """Compare the graphs of both programs of a model; return the long one."""
+    weights = folder / "weights.safetensors"
+    random_weights(graph.weights, dtype=graph.dtype).save(weights)
+    monkeypatch.setattr(onnx_long, "SHORT", 10**6)
+    short = built(text_of(graph, layout), weights)
+    monkeypatch.setattr(onnx_long, "SHORT", 0)
+    monkeypatch.setattr(onnx_long, "FEWEST_LAYERS", 1)
+    long = text_of(graph, layout)
+    assert built(long, weights) == short
+    return long
+
+
+# Those whose layers have functions, or weights that the loop over nodes may load.
+FAMILIES = ("convolution", "core", "merging", "normalization", "wrappers")
+CASES = [case for case in load_cases() if case["id"].startswith(FAMILIES)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
+def test_layers(case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        graph = graph_of(case)
+        check_short_and_long(graph, tmp_path, monkeypatch)
+    except (UnsupportedError, InferenceError) as error:
+        pytest.skip(f"there is no such program: {error}")
+
+
+def numbered() -> seqgen.Model:
+    """Parts that are told apart by a number in the middle, and layers that are counted."""
+    inputs = x = seqgen.Input((8, 8, 4))
+    for stage in range(2, 7):
+        y = layers.DepthwiseConv2D(3, padding="same", name=f"deep_{stage}_in")(x)
+        y = layers.Activation("swish")(layers.BatchNormalization()(y))
+        y = layers.Conv2D(4 * stage, 1, use_bias=False, name=f"wide_{stage}_in")(y)
+        x = layers.Conv2D(4, 1, activation="relu", name=f"flat_{stage}_in")(y)
+    return seqgen.Model(inputs, layers.GlobalAveragePooling2D()(x), name="numbered")
+
+
+def shared() -> seqgen.Model:
+    """A model that is called twice, within which parts repeat."""
+    inner, other = test_blocks.densenet(), seqgen.Input((8, 8, 3))
+    inputs = seqgen.Input((8, 8, 3))
+    x = layers.Add()([inner(inputs), inner(other)])
+    return seqgen.Model([inputs, other], layers.Dense(2)(x), name="siamese")
+
+
+MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
+    test_blocks.resnet: [
+        "def residual_conv_block(x: str, name: str) -> list[onnx.NodeProto]:",
+        "strides: list[int] | None = None",
+        "*conv_block('conv2_block2_out', 'conv3_block1', strides=[2, 2]),",
+    ],
+    test_blocks.densenet: [
+        "for i in range(2, 6):",
+        "nodes += block(f'block{i - 1}_concat', f'block{i}')",
+    ],
+    test_blocks.inception: ["np.ones(channels)", "average_pooling2d: int", "conv2d_{number + 3}"],
+    test_blocks.separable: ["depthwise_conv(x, ", '[f"{name}.depthwise"]'],
+    test_blocks.extractor: ["def conv_block("],
+    test_blocks.nested: ["'resnet/conv3_block1', strides=", 'layer = name.replace("/", ".")'],
+    numbered: ["number: int"],
+    shared: ["for node in nodes:"],
+}
+
+
+@pytest.mark.parametrize("layout", ["native", "spec"])
+@pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
+def test_parts(
+    make: Callable[[], seqgen.Model],
+    layout: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = check_short_and_long(make().graph(), tmp_path, monkeypatch, layout)
+    assert layout == "spec" or [line for line in MODELS[make] if line not in text] == []
+
+
+# What functions, arguments, variables and modules of the program are called.
+OWN = [
+    *("conv", "batch_norm", "name", "number", "layer", "x", "i", "nodes", "group", "build_model"),
+    *("list", "str", "make_node", "channels", "laid_out", "onnx", "strides"),
+]
+
+
+def named_parts(name: str) -> seqgen.Model:
+    """Parts whose layers begin with a name and are numbered, within a model of that name."""
+
+    def part(x: Tensor, number: int) -> Tensor:
+        stem = f"{name}{number}"
+        y = layers.Conv2D(4, 3, padding="same", strides=1 + number // 3, name=f"{stem}_a")(x)
+        y = layers.BatchNormalization(name=f"{stem}_b")(y)
+        return layers.ReLU(name=f"{stem}_c")(y)
+
+    inputs = x = seqgen.Input((8, 8, 4), name=f"{name} in")
+    for number in range(1, 5):
+        x = part(x, number)
+    inner = seqgen.Model(inputs, x, name=name)
+    outer = seqgen.Input((8, 8, 4), name="entry")
+    x = inner(outer)
+    for number in range(5, 9):
+        x = part(x, number)
+    return seqgen.Model(outer, x, name="outer")
+
+
+@pytest.mark.parametrize("name", [*NAMES, *OWN])
+def test_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = check_short_and_long(named_parts(name).graph(), tmp_path, monkeypatch)
+    assert "nodes += " in text
+    assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors"}
