@@ -9,6 +9,8 @@ import yaml
 from seqgen.ir.build import build_chain, first_data_format, input_type
 from seqgen.ir.graph import Model
 from seqgen.layers import LAYERS, Layer
+from seqgen.layers.arguments import DTYPES
+from seqgen.passes.dtype import with_dtype
 from seqgen.spec.files import load
 
 SPEC_KEYS = ("name", "input", "inputs", "dtype", "graph", "outputs")
@@ -50,4 +52,6 @@ def graph_of(case: dict[str, Any]) -> Model:
     kind, data_format = case.get("input_dtype", dtype), first_data_format(layers)
     entry = input_type(case["input"], kind, data_format, case.get("batch_size"))
     placed = [(layer.name, layer) for layer in layers]
-    return build_chain(case["name"], "input_layer", entry, placed, dtype)
+    graph = build_chain(case["name"], "input_layer", entry, placed, dtype)
+    # A layer that turns integers into numbers does not know the dtype of the model.
+    return graph if kind in DTYPES else with_dtype(graph, dtype)
