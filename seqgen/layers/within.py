@@ -1,8 +1,22 @@
-"""The layers that a layer has within: wrapped ones, and the cells of a recurrent one."""
+"""The layers that a layer has within, and what these keep and draw."""
 
 from collections.abc import Iterable, Iterator
 
 from seqgen.layers.base import Layer
+
+# Layers whose training mode draws random numbers, and the argument that says how much.
+NOISE = {
+    "Dropout": "rate",
+    "SpatialDropout1D": "rate",
+    "SpatialDropout2D": "rate",
+    "SpatialDropout3D": "rate",
+    "GaussianDropout": "rate",
+    "GaussianNoise": "stddev",
+    "AlphaDropout": "rate",
+    "StochasticDepth": "drop_path_rate",
+}
+# The same of recurrent layers, cells and attention.
+RECURRENT_NOISE = ("dropout", "recurrent_dropout")
 
 
 def within(layer: Layer) -> Iterator[Layer]:
@@ -10,6 +24,12 @@ def within(layer: Layer) -> Iterator[Layer]:
     yield layer
     for part in layer.parts:
         yield from within(part)
+
+
+def noise_of(layer: Layer) -> list[str]:
+    """The arguments that say how much noise the layer itself draws in training."""
+    names = (NOISE.get(type(layer).__name__), *RECURRENT_NOISE)
+    return [name for name in names if name in layer.kinds]
 
 
 def keeps_states(layers: Iterable[Layer]) -> bool:

@@ -13,7 +13,7 @@ from seqgen.layers.base import Layer, Weight, numbered
 from seqgen.layers.core import Embedding
 from seqgen.layers.objects import Named
 from seqgen.layers.regularization import ActivityRegularization
-from seqgen.layers.within import within
+from seqgen.layers.within import noise_of, within
 from seqgen.layers.wrappers import Bidirectional
 from seqgen.targets.metrics import Metric, log_name, metrics_of
 from seqgen.training.callbacks import CALLBACKS
@@ -57,8 +57,6 @@ FALLING = (
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
 )
-# What layers call the amount of noise that they draw in training.
-NOISE = ("rate", "stddev", "drop_path_rate", "dropout", "recurrent_dropout")
 # The modes of Pillow by the number of channels.
 IMAGE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -298,7 +296,7 @@ class Settings:
     def draws(self) -> bool:
         """Whether a layer draws random numbers in training."""
         parts = (part for node in self.model.layers for part in within(node.layer))
-        return any(getattr(part, name, 0) for part in parts for name in NOISE)
+        return any(getattr(part, name) for part in parts for name in noise_of(part))
 
     @property
     def per_variable(self) -> bool:

@@ -14,7 +14,7 @@ from seqgen.ir.types import TensorType
 from seqgen.layers.base import Layer
 from seqgen.layers.core import Embedding
 from seqgen.layers.objects import Named
-from seqgen.layers.within import keeps_states, within
+from seqgen.layers.within import NOISE, keeps_states, noise_of, within
 from seqgen.passes.dtype import typed_layer
 from seqgen.targets.keras import module_of
 from seqgen.verify import masks
@@ -24,19 +24,6 @@ BATCHES = (3, 2)
 CONSECUTIVE = 3
 # Sizes tried for open axes, smallest first; windows and croppings need some room.
 OPEN_SIZES = (5, 8, 13, 21, 34, 55, 89, 144, 233)
-# Layers whose training mode draws random numbers, and the argument that says how much.
-NOISE = {
-    "Dropout": "rate",
-    "SpatialDropout1D": "rate",
-    "SpatialDropout2D": "rate",
-    "SpatialDropout3D": "rate",
-    "GaussianDropout": "rate",
-    "GaussianNoise": "stddev",
-    "AlphaDropout": "rate",
-    "StochasticDepth": "drop_path_rate",
-}
-# The same of recurrent layers and cells.
-RECURRENT_NOISE = ("dropout", "recurrent_dropout")
 # Layers that hand on the values they get, besides those of noise.
 KEEPING = ("Identity", "ActivityRegularization")
 # Layers that a training step runs differently, besides drawing random numbers.
@@ -91,8 +78,7 @@ def oracle_graph(graph: Model) -> dict[str, Any]:
 def quiet(layer: Layer) -> Layer:
     """The layer with nothing random in training, nor in any layer within."""
     layer = layer.with_parts(quiet)
-    names = (NOISE.get(type(layer).__name__), *RECURRENT_NOISE)
-    return replace(layer, **{name: 0.0 for name in names if name in layer.kinds})
+    return replace(layer, **dict.fromkeys(noise_of(layer), 0.0))
 
 
 def without_noise(graph: Model) -> Model:
