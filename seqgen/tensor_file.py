@@ -11,7 +11,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,6 +35,11 @@ NAMES = {code: name for name, code in CODES.items()}
 # The longest header that the safetensors package reads, in bytes.
 LONGEST_HEADER = 100_000_000
 MOST_AXES = 64
+# Elements that are read at a time: so few that what is done with them finds them in the cache.
+BLOCK = 2**17
+
+# Fills a flat array with the elements of another one from an index on.
+Read = Callable[[int, np.ndarray], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,16 +50,49 @@ class Lazy:
         shape: Its shape.
         dtype: Name of its dtype.
         load: Makes it.
+        read: Reads a part of it, where a file holds it as it is. What `load` makes is then an array
+            that nobody else has.
     """
 
     shape: tuple[int, ...]
     dtype: str
     load: Callable[[], np.ndarray]
+    read: Read | None = None
 
     @property
     def nbytes(self) -> int:
         """Its size in memory."""
         return math.prod(self.shape) * initializers.array_dtype(self.dtype).itemsize
+
+
+def in_file(shape: tuple[int, ...], dtype: str, read: Read) -> Lazy:
+    """An array that a file holds as it is.
+
+    Args:
+        shape: Its shape.
+        dtype: Name of its dtype.
+        read: Reads a part of it.
+    """
+
+    def load() -> np.ndarray:
+        array = np.empty(shape, initializers.array_dtype(dtype))
+        flat = array.reshape(-1)
+        for start in range(0, flat.size, BLOCK):
+            read(start, flat[start : start + BLOCK])
+        return array
+
+    return Lazy(shape, dtype, load, read)
+
+
+def blocks(entry: Lazy) -> Iterator[np.ndarray]:
+    """The elements of what a file holds, in flat arrays, each good until the next one is made."""
+    assert entry.read is not None
+    size = math.prod(entry.shape)
+    block = np.empty(min(BLOCK, size), initializers.array_dtype(entry.dtype))
+    for start in range(0, size, BLOCK):
+        part = block[: size - start]
+        entry.read(start, part)
+        yield part
 
 
 def little(array: np.ndarray) -> np.ndarray:
@@ -129,23 +167,21 @@ def entries(path: Path, file: BinaryIO) -> dict[str, Lazy]:
     if start + position != state[0]:
         raise ValueError(f"its arrays end at {start + position} bytes, the file has {state[0]}")
     return {
-        key: Lazy(shape, dtype, functools.partial(_read, path, state, start + begin, shape, dtype))
+        key: in_file(shape, dtype, functools.partial(_read, path, state, start + begin))
         for key, (dtype, shape, begin, _) in described.items()
     }
 
 
-def _read(
-    path: Path, state: tuple[int, ...], offset: int, shape: tuple[int, ...], dtype: str
-) -> np.ndarray:
-    """One array of a file that has not changed since it was opened."""
+def _read(path: Path, state: tuple[int, ...], begin: int, index: int, array: np.ndarray) -> None:
+    """Read a part of an array of a file that has not changed since it was opened."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             if _state(file) != state:
                 raise MismatchError(f"{path}: has changed since it was opened")
-            array = np.empty(shape, initializers.array_dtype(dtype))
-            file.seek(offset)
-            if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
+            file.seek(begin + index * array.itemsize)
+            if file.readinto(array.view(np.uint8).data) != array.nbytes:
                 raise MismatchError(f"{path}: has changed since it was opened")
     except OSError as error:
         raise MismatchError(f"{path}: cannot be read: {error.strerror}") from None
-    return little(array)
+    if sys.byteorder == "big":
+        array.byteswap(inplace=True)

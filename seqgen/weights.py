@@ -18,7 +18,7 @@ from seqgen import initializers
 from seqgen.errors import MismatchError, SeqgenError, SpecError
 from seqgen.layers.arguments import near_miss
 from seqgen.layers.base import Weight
-from seqgen.tensor_file import CODES, Lazy, entries, little
+from seqgen.tensor_file import CODES, Lazy, blocks, entries, little
 
 INTEGERS = ("int64", "int32")
 FLOATS = ("float64", "float32", "bfloat16", "float16")
@@ -116,7 +116,23 @@ class Weights(Mapping[str, np.ndarray]):
         text += b" " * (-len(text) % 8)
         file.write(len(text).to_bytes(8, "little") + text)
         for key in keys:
-            file.write(little(np.ascontiguousarray(self[key])).reshape(-1).view(np.uint8).data)
+            for part in self._parts(key):
+                file.write(little(part).view(np.uint8).data)
+
+    def _parts(self, key: str) -> Iterator[np.ndarray]:
+        """The elements of an entry in flat arrays, each good until the next one is made."""
+        if self._entries[key].read is None:
+            yield np.ascontiguousarray(self[key]).reshape(-1)
+        else:
+            yield from blocks(self._entries[key])
+
+    def entry(self, key: str) -> Lazy:
+        """The array of an entry, not made yet."""
+        return self._entries[key]
+
+    def own(self, key: str) -> np.ndarray:
+        """An entry, as an array that nobody else has."""
+        return self[key] if self._entries[key].read else np.array(self[key])
 
     def shape(self, key: str) -> tuple[int, ...]:
         """The shape of an entry, without making it."""

@@ -97,6 +97,15 @@ def test_memory_is_bounded_by_one_array(tmp_path: Path) -> None:
     assert peak < 5 * MEGABYTE
 
 
+def test_an_array_of_its_own_is_nobody_elses(tmp_path: Path) -> None:
+    held = Weights(arrays())
+    held.save(tmp_path / "w")
+    for weights in (held, Weights.open(tmp_path / "w")):
+        for key in weights:
+            weights.own(key)[...] = 5
+        assert_same(weights, arrays())
+
+
 def test_what_is_known_without_an_array_makes_none() -> None:
     def never() -> np.ndarray:
         raise AssertionError

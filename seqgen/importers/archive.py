@@ -12,13 +12,14 @@ import math
 import struct
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from seqgen.errors import MismatchError, SeqgenError, UnsupportedError
-from seqgen.weights import Lazy
+from seqgen.tensor_file import CODES, Lazy, in_file
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 # A config is text about layers; one of this size describes millions of them.
@@ -287,7 +288,23 @@ class Store:
                 f"{self.label}: '{path}' claims shape {node.shape}, but is cut off, or compressed "
                 "as Keras does not write it"
             )
-        return Lazy(tuple(node.shape), dtype, lambda: self._read(node, path, dtype))
+        start = self._start(node, dtype)
+        if start is None:
+            return Lazy(tuple(node.shape), dtype, lambda: self._read(node, path, dtype))
+        return in_file(tuple(node.shape), dtype, partial(self._read_part, start, path))
+
+    def _start(self, node: Any, dtype: str) -> int | None:
+        """Where the elements of a dataset begin in the file, if they stand there as in memory."""
+        plain = node.dtype.isnative and dtype in CODES and not self._file.userblock_size
+        begin = node.id.get_offset() if plain and node.chunks is None else None
+        inside = begin is not None and begin + node.id.get_storage_size() <= self._size
+        return begin if inside else None
+
+    def _read_part(self, start: int, path: str, index: int, array: np.ndarray) -> None:
+        self._bytes.seek(start + index * array.itemsize)
+        read = self._bytes.readinto(array.view(np.uint8).data)  # type: ignore[attr-defined]
+        if read != array.nbytes:
+            raise SeqgenError(f"{self.label}: '{path}' cannot be read: the file is cut off")
 
     def _read(self, node: Any, path: str, dtype: str) -> np.ndarray:
         with self._reading(f"'{path}'"):

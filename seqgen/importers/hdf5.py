@@ -24,7 +24,8 @@ from seqgen.layers.objects import to_snake_case
 from seqgen.spec.container import Container, Item
 from seqgen.spec.files import from_plain, is_hdf5
 from seqgen.spec.flatten import flatten
-from seqgen.weights import Lazy, Weights
+from seqgen.tensor_file import Lazy, in_file
+from seqgen.weights import Weights
 
 if TYPE_CHECKING:
     from seqgen.spec.whole import Whole
@@ -122,14 +123,23 @@ def numbers_only(weights: Weights) -> Weights:
     """The same weights, each of which raises a `MismatchError` when it is read and holds NaN."""
 
     def checked(key: str) -> Lazy:
-        def load() -> np.ndarray:
-            array = weights[key]
+        def check(array: np.ndarray) -> None:
             # The least of numbers is NaN where one of them is; no second array is made for it.
             if array.size and np.isnan(array.min()):
                 raise MismatchError(f"weight '{key}' holds NaN, of which a model computes NaN only")
+
+        def load() -> np.ndarray:
+            array = weights[key]
+            check(array)
             return array
 
-        return Lazy(weights.shape(key), weights.dtype(key), load)
+        def read(index: int, array: np.ndarray) -> None:
+            assert stored is not None
+            stored(index, array)
+            check(array)
+
+        shape, dtype, stored = weights.shape(key), weights.dtype(key), weights.entry(key).read
+        return in_file(shape, dtype, read) if stored else Lazy(shape, dtype, load)
 
     return Weights({key: checked(key) for key in weights})
 

@@ -78,7 +78,8 @@ class Variable:
 
     def numpy(self) -> np.ndarray:
         """The value, as an array of its own."""
-        return np.array(self._read())
+        weights, key = self._drawn(self.key)
+        return weights.own(key)
 
     @property
     def value(self) -> np.ndarray:
@@ -115,23 +116,17 @@ class Variable:
         Args:
             key: Under which it travels; a value that is not there yet is drawn for this key.
         """
-        from seqgen.weights import Lazy
+        weights, stored = self._drawn(key)
+        return weights.entry(stored)
 
-        self._draw(key)
-        return Lazy(self.shape, self.dtype, self._read)
-
-    def _draw(self, key: str) -> None:
+    def _drawn(self, key: str) -> tuple["Weights", str]:
+        """Where the value is, and under which key."""
         from seqgen.weights import Weights
 
         if self._source is None:
             fresh = replace(self.weight, key=key, dtype=self.dtype)
             self._source = (Weights.initialize([fresh]), key)
-
-    def _read(self) -> np.ndarray:
-        self._draw(self.key)
-        assert self._source is not None
-        weights, key = self._source
-        return weights[key]
+        return self._source
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"

@@ -1,6 +1,7 @@
 """HDF5 files of Keras 3 and 2, imported and compared with what Keras and NumPy compute."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,9 @@ import pytest
 
 import seqgen
 from seqgen.errors import MismatchError, SeqgenError, UnsupportedError
-from seqgen.importers.hdf5 import hdf5_weights
+from seqgen.importers.hdf5 import hdf5_weights, numbers_only, open_store
+from seqgen.tensor_file import BLOCK
+from seqgen.weights import Weights
 from tests.importers.keras_2 import (
     item,
     variance_scaling,
@@ -718,6 +721,50 @@ def test_heap_on_which_hdf5_would_turn_for_ever(good: Path) -> None:
     good.write_bytes(data)
     with pytest.raises(SeqgenError, match="heap of texts is damaged"):
         seqgen.from_keras(good)
+
+
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "as_it_is": {},
+    "in_chunks": {"chunks": (64, 128)},
+    "big_end_first": {"dtype": ">f4"},
+    "double": {"dtype": "f8"},
+}
+
+
+@pytest.mark.parametrize("user_block", [0, 512])
+@pytest.mark.parametrize("how", LAYOUTS)
+def test_arrays_of_many_blocks(how: str, user_block: int, tmp_path: Path) -> None:
+    values, path = draw(1000, 2 * BLOCK // 1000 + 1), tmp_path / "x.h5"
+    values[-1, -1] = 7.0
+
+    def write() -> Weights:
+        with h5py.File(path, "w", userblock_size=user_block) as file:
+            file.create_dataset("x", data=values, **LAYOUTS[how])
+        return numbers_only(Weights({"x": open_store(path).entry("x")}))
+
+    weights = write()
+    np.testing.assert_array_equal(weights["x"], values)
+    assert weights.own("x").flags.writeable
+    weights.save(tmp_path / "x.safetensors")
+    np.testing.assert_array_equal(Weights.open(tmp_path / "x.safetensors")["x"], values)
+    for place in ((0, 0), (999, -1)):
+        values[-1, -1], values[place] = 7.0, np.nan
+        with pytest.raises(MismatchError, match="'x' holds NaN"):
+            write()["x"]
+        with pytest.raises(MismatchError, match="'x' holds NaN"):
+            write().save(tmp_path / "x.safetensors")
+        values[place] = 7.0
+    assert not np.isnan(Weights.open(tmp_path / "x.safetensors")["x"]).any()
+
+
+def test_file_cut_off_while_it_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=draw(1000, 1000))
+    entry = open_store(path).entry("x")
+    os.truncate(path, 100_000)
+    with pytest.raises(SeqgenError, match="'x' cannot be read: the file is cut off"):
+        entry.load()
 
 
 def test_weights_of_another_model(tmp_path: Path) -> None:
