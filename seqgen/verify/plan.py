@@ -134,13 +134,30 @@ def mask_maker(graph: Model, entry: str | None = None) -> Layer | None:
     return None
 
 
+def _taken_for_bias(graph: Model) -> set[int]:
+    """Sizes of batches in which Keras itself adds numbers to the wrong places.
+
+    Where there are as many samples as features, TensorFlow's back end takes a number for each
+    sample for a bias (`add` in keras/src/backend/tensorflow/numpy.py).
+    """
+    sizes: set[int] = set()
+    for node in graph.layers:
+        shapes = [graph.by_name[name].type.shape for name in node.inputs]
+        if len(shapes) > 1 and any(set(shape[1:]) == {1} for shape in shapes):
+            sizes.update(size for shape in shapes for size in shape[1:] if isinstance(size, int))
+    return sizes
+
+
 def batch_sizes(graph: Model) -> tuple[int, ...]:
     """The size of each batch to run."""
     masked = any(mask_maker(graph, entry) is not None for entry in graph.inputs)
     sizes = [graph.by_name[entry].type.shape[0] for entry in graph.inputs]
     size = next((size for size in sizes if isinstance(size, int)), None)
     if size is None:
-        return masks.BATCHES if masked else BATCHES
+        chosen = masks.BATCHES if masked else BATCHES
+        while not _taken_for_bias(graph).isdisjoint(chosen):
+            chosen = tuple(size + len(chosen) for size in chosen)
+        return chosen
     stateful = keeps_states(node.layer for node in graph.layers)
     least = CONSECUTIVE if stateful else len(BATCHES)
     return (size,) * max(least, masks.count(size) if masked else 0)
