@@ -9,7 +9,8 @@ from seqgen.errors import UnsupportedError
 from seqgen.ir.graph import Model, Node, consumers
 from seqgen.ir.scopes import Scope
 from seqgen.naming import class_name, identifier
-from seqgen.targets.blocks import Block, Item, Kind, fold, stages
+from seqgen.targets.blocks import Block, Item, Kind, stages
+from seqgen.targets.folding import fold
 from seqgen.targets.modules import Call, Class, Step, Variables, add_node, correspondence, stateful
 from seqgen.targets.repeats import Repeats
 

@@ -19,7 +19,8 @@ from seqgen.layers.objects import to_snake_case
 from seqgen.naming import identifier
 from seqgen.render import Macros, literal
 from seqgen.targets.arguments import DOTTED, NUMBER, STEM, Arguments, DiffersError
-from seqgen.targets.blocks import Block, Item, Kind, Signature, fold, prefix_of
+from seqgen.targets.blocks import Block, Item, Kind, Signature, prefix_of, suffix_of
+from seqgen.targets.folding import fold
 from seqgen.targets.onnx_pieces import Function, Helper, Piece, short_of
 from seqgen.targets.repeats import title_of
 
@@ -251,6 +252,10 @@ def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Callable[[], Ar
         yield partial(made, stems)
         yield partial(made, stems, numbers=1, derived=True)
         yield partial(made, stems, numbers=MOST_NUMBERS)
+    suffixes = tuple(map(_suffix, uses))
+    if all(suffixes):
+        yield partial(made, suffixes)
+        yield partial(made, suffixes, numbers=MOST_NUMBERS)
     yield partial(made, numbers=1)
     yield partial(made, numbers=MOST_NUMBERS)
 
@@ -263,14 +268,23 @@ def _stem(block: Block) -> str:
     return f"{scope}/{prefix}" if scope and prefix else prefix
 
 
+def _suffix(block: Block) -> str:
+    """What most names of a block end with."""
+    return suffix_of([node.source.rpartition("/")[2] for node in block.nodes])
+
+
 def _pattern(block: Block) -> tuple[str, ...]:
     """The names within without what may tell uses apart: what most begin with, and numbers."""
-    prefix = block.prefix
-    names = [node.name.rpartition("/")[2] for node in block.nodes]
-    rests = [
-        f"*{name[len(prefix):]}" if prefix and name.startswith(prefix) else name for name in names
-    ]
-    return tuple(re.sub(r"[0-9]+", "0", rest) for rest in rests)
+    prefix, suffix = block.prefix, _suffix(block)
+    rests = []
+    for node in block.nodes:
+        name = node.name.rpartition("/")[2]
+        if prefix and name.startswith(prefix):
+            name = f"*{name[len(prefix):]}"
+        elif suffix:
+            name = name.replace(suffix, "*")
+        rests.append(re.sub(r"[0-9]+", "0", name))
+    return tuple(rests)
 
 
 def _declared(arguments: Arguments) -> Iterator[str]:

@@ -344,5 +344,5 @@ def _plain(leaf: str) -> str:
 
 def _leaf(block: Block, prefix: str) -> str:
     """What a block is called in the class around."""
-    own = block.prefix or block.items[0].source.rpartition("/")[2]  # type: ignore[union-attr]
+    own = block.prefix or next(block.nodes).source.rpartition("/")[2]
     return _without(prefix, own)
