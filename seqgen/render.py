@@ -109,6 +109,10 @@ class Macros:
         self._context = context
         self._families: dict[str, list[Any]] = {}
 
+    def of(self, model: Model) -> "Macros":
+        """The same macros, which are given another model."""
+        return Macros(self._environment, self._target, {**self._context, "model": model})
+
     def _modules(self, family: str) -> list[Any]:
         if family not in self._families:
             self._families[family] = self._made(family)

@@ -21,7 +21,8 @@ from seqgen.render import Macros, literal
 from seqgen.targets.arguments import DOTTED, NUMBER, STEM, Arguments, DiffersError
 from seqgen.targets.blocks import Block, Item, Kind, Signature, prefix_of, suffix_of
 from seqgen.targets.folding import fold
-from seqgen.targets.onnx_pieces import Function, Helper, Piece, short_of
+from seqgen.targets.onnx_pieces import Function, Helper, Piece, Within, short_of
+from seqgen.targets.onnx_within import on_its_own, taken_by
 from seqgen.targets.repeats import title_of
 
 # What inputs of a function are called.
@@ -31,6 +32,8 @@ MOST_NUMBERS = 3
 # The variable of loops, and the fewest calls that are one.
 PLACE = "i"
 FEWEST_CALLS = 3
+# How a loop begins: the nodes of its steps have names, too, which no function sees.
+BODY = "make_graph("
 # What no function may be called, beside what the page defines: names of arguments and variables.
 LOCALS = {*TAKEN, STEM, DOTTED, NUMBER, PLACE, "channels"}
 
@@ -45,6 +48,8 @@ class Functions:
         signature: Gives what two nodes must have in common to be the same step.
         helper: Gives the function of the program that makes a node; None if that is `make_node`.
         taken: Names that functions may not have.
+        least: The fewest nodes of a model within that has a function of its own.
+        scope: What of the graph the functions are for, if not for all of it.
 
     Attributes:
         made: The functions, each behind those that it calls.
@@ -59,6 +64,8 @@ class Functions:
         signature: Callable[[Node], Signature],
         helper: Callable[[Node], Helper | None],
         taken: Collection[str],
+        least: int,
+        scope: Scope | None = None,
     ) -> None:
         self._model = model
         self._macros = macros
@@ -69,26 +76,57 @@ class Functions:
         # The function of each block that one makes, and what that takes.
         self._calls: dict[Block, tuple[Function, dict[str, Any]]] = {}
         self._arguments: dict[Function, Arguments] = {}
-        self.made: list[Function] = []
+        self._least = least
+        self.made: list[Function | Within] = []
         self.pieces: list[Piece] = []
-        for items in self._rows(branch_by_branch(scope_tree(model), model)):
+        for items in self._rows(scope or branch_by_branch(scope_tree(model), model)):
             self._write(items)
 
-    def _rows(self, scope: Scope) -> Iterator[list[Item]]:
+    def _rows(self, scope: Scope) -> Iterator[list[Item | Within]]:
         """The items of a scope and of those within, with functions for what repeats."""
         kinds: list[Kind] = []
         items = fold(scope.items, self._model, kinds, self._signature)
         for kind in kinds:
             self._add(kind)
-        row: list[Item] = []
+        row: list[Item | Within] = []
         for item in items:
-            if isinstance(item, Scope):
+            within = self._within(item) if isinstance(item, Scope) else None
+            if within:
+                row.append(within)
+            elif isinstance(item, Scope):
                 yield row
                 yield from self._rows(item)
                 row = []
             else:
                 row += self._written(item)
         yield row
+
+    def _within(self, scope: Scope) -> Within | None:
+        """The function of a model within; None if it is short, or needs the names as they are."""
+        if sum(1 for _ in scope.nodes) < self._least or len(scope.path) > 1:
+            return None
+        found = on_its_own(scope, self._model)
+        if found is None:
+            return None
+        own, model = found
+        name = identifier(to_snake_case(scope.path[0]), self._taken | LOCALS, ())
+        self._taken.add(name)
+        functions = Functions(
+            model,
+            self._macros.of(model),
+            self._attributes,
+            self._signature,
+            self._helper,
+            self._taken,
+            self._least,
+            own,
+        )
+        if any(BODY in line for made in (functions, *functions.made) for line in _lines(made)):
+            return None
+        self._taken |= functions._taken
+        within = Within(name, scope.path[0], taken_by(own), tuple(functions.pieces))
+        self.made += [*functions.made, within]
+        return within
 
     def _written(self, item: Node | Block) -> list[Item]:
         """An item, or what is in it where no function makes it."""
@@ -197,12 +235,16 @@ class Functions:
                 texts[argument] = "" if found is None else f"{argument}={literal(found)}"
         return f"{function.name}({', '.join(texts[name] for name in tables[0] if texts[name])})"
 
-    def _write(self, items: list[Item]) -> None:
+    def _write(self, items: list[Item | Within]) -> None:
         """Add the statements that make some items."""
         lines: list[str] = []
         start = 0
         while start < len(items):
             item = items[start]
+            if isinstance(item, Within):
+                lines.append(f"*{item.name}(),")
+                start += 1
+                continue
             if isinstance(item, Node):
                 lines.append(self._macros.spell(short_of(item, self._helper(item), {})))
                 start += 1
@@ -241,6 +283,14 @@ class Functions:
             if places == tuple(range(places[0], places[0] + count)):
                 return count, Piece((call,), (places[0], places[-1]))
         return 1, None
+
+
+def _lines(made: "Functions | Function | Within") -> Iterator[str]:
+    """The nodes and calls of a function, or those outside of functions."""
+    if isinstance(made, Function):
+        yield from made.lines
+    else:
+        yield from (line for piece in made.pieces for line in piece.lines)
 
 
 def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Callable[[], Arguments]]:

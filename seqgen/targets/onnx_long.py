@@ -23,7 +23,7 @@ TAKEN = """argparse array arrays bfloat16 build_model constant data external fil
     initializers inputs integer integers known laid_out lanczos_weights load_file
     main make_graph make_model make_node make_opsetid make_tensor_value_info model
     node nodes np np_dtype_to_tensor_dtype onnx os output outputs path read
-    safe_open tempfile unexpected variables weights zero""".split()  # noqa: SIM905
+    safe_open tempfile unexpected variables weights within zero""".split()  # noqa: SIM905
 
 CONVOLUTIONS = frozenset(f"Conv{rank}D" for rank in (1, 2, 3)) | {
     f"DepthwiseConv{rank}D" for rank in (1, 2)
@@ -95,18 +95,19 @@ def long_program(
     if sum(not isinstance(node.layer, Input) for node in model.nodes) <= SHORT:
         return None
     helpers = helpers_of(model)
+    # Names as helpers are given them.
+    helped: set[str] = set()
 
     def helper(node: Node) -> Helper | None:
-        return helpers.get(operator(node))
+        found = helpers.get(operator(node))
+        helped.update([node.name] if found else [])
+        return found
 
-    own = [node for node in model.nodes if helper(node)]
     taken = [*TAKEN, *(found.name for found in helpers.values())]
-    return Long(
-        tuple(helpers.values()),
-        any("/" in node.name for node in own),
-        Functions(model, macros, attributes, signature_of, helper, taken),
-        loading_of(model, moves, attributes),
-    )
+    functions = Functions(model, macros, attributes, signature_of, helper, taken, SHORT + 1)
+    nested = any("/" in name for name in helped)
+    loading = loading_of(model, moves, attributes)
+    return Long(tuple(helpers.values()), nested, functions, loading)
 
 
 def operator(node: Node) -> Operator:

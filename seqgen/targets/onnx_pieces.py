@@ -78,3 +78,20 @@ class Piece:
         """The call, if it is nothing else."""
         line, *more = self.lines
         return line[1:-1] if line.startswith("*") and not more else ""
+
+
+@dataclass(frozen=True)
+class Within:
+    """A function of the program: it makes a model within.
+
+    Attributes:
+        name: Its name.
+        path: That of the model.
+        given: Names of the values that the model takes.
+        pieces: The statements, whose names do without that of the model.
+    """
+
+    name: str
+    path: str
+    given: tuple[str, ...]
+    pieces: tuple[Piece, ...]

@@ -22,9 +22,9 @@ from tests.spec.test_hostile_names import NAMES
 from tests.targets import test_blocks
 
 
-def text_of(graph: Model, layout: str = "native") -> str:
+def text_of(graph: Model, layout: str = "native", templates: Path | None = None) -> str:
     """The program of a model."""
-    options = Options(("onnx",), layout, formatted=False)
+    options = Options(("onnx",), layout, templates=templates, formatted=False)
     return program(graph, ONNX, options).texts["onnx_model.py"]
 
 
@@ -45,16 +45,20 @@ def built(text: str, weights: Path) -> onnx.GraphProto:
 
 
 def check_short_and_long(
-    graph: Model, folder: Path, monkeypatch: pytest.MonkeyPatch, layout: str = "native"
+    graph: Model,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    layout: str = "native",
+    templates: Path | None = None,
 ) -> str:
     """Compare the graphs of both programs of a model; return the long one."""
     weights = folder / "weights.safetensors"
     random_weights(graph.weights, dtype=graph.dtype).save(weights)
     monkeypatch.setattr(onnx_long, "SHORT", 10**6)
-    short = built(text_of(graph, layout), weights)
+    short = built(text_of(graph, layout, templates), weights)
     monkeypatch.setattr(onnx_long, "SHORT", 0)
     monkeypatch.setattr(onnx_long, "FEWEST_LAYERS", 1)
-    long = text_of(graph, layout)
+    long = text_of(graph, layout, templates)
     assert built(long, weights) == short
     return long
 
@@ -92,6 +96,30 @@ def shared() -> seqgen.Model:
     return seqgen.Model([inputs, other], layers.Dense(2)(x), name="siamese")
 
 
+def twice_within() -> seqgen.Model:
+    """A model within a model within."""
+    inputs = seqgen.Input((16, 16, 3), name="image")
+    inner = test_blocks.nested()
+    outer = seqgen.Model(inputs, layers.Dense(2, name="last")(inner(inputs)), name="outer")
+    return seqgen.Sequential([seqgen.Input((16, 16, 3)), outer, layers.Dense(3)], name="around")
+
+
+def clashing() -> seqgen.Model:
+    """What a model within takes is called as one of its layers."""
+    inputs = seqgen.Input((8, 8, 3))
+    inner = seqgen.Model(inputs, layers.Conv2D(3, 1, name="conv")(inputs), name="inner")
+    given = seqgen.Input((8, 8, 3), name="conv")
+    return seqgen.Model(given, inner(given), name="clashing")
+
+
+def looping() -> seqgen.Model:
+    """A model within that has a loop: the nodes of its steps have names, too."""
+    inputs = seqgen.Input((3, 4, 4, 2))
+    inner = seqgen.Model(inputs, layers.ConvLSTM2D(2, 3, name="lstm")(inputs), name="inner")
+    given = seqgen.Input((3, 4, 4, 2))
+    return seqgen.Model(given, inner(given), name="looping")
+
+
 MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
     test_blocks.resnet: [
         "def residual_conv_block(x: str, name: str) -> list[onnx.NodeProto]:",
@@ -105,7 +133,10 @@ MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
     test_blocks.inception: ["np.ones(channels)", "average_pooling2d: int", "conv2d_{number + 3}"],
     test_blocks.separable: ["depthwise_conv(x, ", '[f"{name}.depthwise"]'],
     test_blocks.extractor: ["def conv_block("],
-    test_blocks.nested: ["'resnet/conv3_block1', strides=", 'layer = name.replace("/", ".")'],
+    test_blocks.nested: ["'conv3_block1', strides=", "return within('resnet', nodes, 'input_layer"],
+    twice_within: ["*head(),", "*outer(),", "return within('outer', nodes, 'input_layer"],
+    clashing: ["conv('conv', 'inner/conv', "],
+    looping: ["make_graph("],
     numbered: ["number: int"],
     shared: ["for node in nodes:"],
 }
