@@ -137,6 +137,11 @@ class Macros:
         found = (getattr(module, name, None) for module in self._modules(family))
         return next((macro for macro in found if macro is not None), None)
 
+    def is_packaged(self, node: Node) -> bool:
+        """Whether the macro of the node's layer is that of this package."""
+        *_, packaged = self._modules(node.layer.family)
+        return self.find(node.layer.family, node.kind) is getattr(packaged, node.kind, None)
+
     def has(self, node: Node, suffix: str = "") -> bool:
         """Whether the node's layer has a macro of its own."""
         return self.find(node.layer.family, node.kind + suffix) is not None

@@ -106,7 +106,7 @@ def long_program(
     taken = [*TAKEN, *(found.name for found in helpers.values())]
     functions = Functions(model, macros, attributes, signature_of, helper, taken, SHORT + 1)
     nested = any("/" in name for name in helped)
-    loading = loading_of(model, moves, attributes)
+    loading = loading_of(model, macros, moves, attributes)
     return Long(tuple(helpers.values()), nested, functions, loading)
 
 
@@ -165,7 +165,10 @@ def helpers_of(model: Model) -> dict[Operator, Helper]:
 
 
 def loading_of(
-    model: Model, moves: Sequence[Move], attributes: Callable[[Node], dict[str, Any]]
+    model: Model,
+    macros: Macros,
+    moves: Sequence[Move],
+    attributes: Callable[[Node], dict[str, Any]],
 ) -> Loading:
     """How the weights of a model load: by rules as far as these hold."""
     owners: dict[str, Node] = {}
@@ -193,6 +196,9 @@ def loading_of(
         owner = owners[move.weight.key]
         # What a wrapper has is for training only.
         if owner.kind not in TAKES_ALL or move.weight in owner.state or move.weight.dtype:
+            return False
+        # A user's own macro need not give every weight to a node.
+        if not macros.is_packaged(owner):
             return False
         if not is_kernel(move):
             return not move.steps

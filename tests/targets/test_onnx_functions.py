@@ -187,3 +187,30 @@ def test_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     text = check_short_and_long(named_parts(name).graph(), tmp_path, monkeypatch)
     assert "nodes += " in text
     assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors"}
+
+
+# A macro of a user's, for which a layer has no use for its last weight.
+LEFT_OUT = """{%% from "onnx/make.j2" import make %%}
+{%% macro %s(node) %%}
+{{ make("%s", [node.inputs[0]] + node.weights[:-1] | map(attribute="key") | list, [node.name]) }}
+{%% endmacro %%}
+"""
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "op"), [("convolution", "Conv2D", "Conv"), ("core", "Dense", "Gemm")]
+)
+def test_a_weight_that_no_node_takes(
+    family: str, kind: str, op: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates = tmp_path / "onnx" / "layers"
+    templates.mkdir(parents=True)
+    (templates / f"{family}.j2").write_text(LEFT_OUT % (kind, op), encoding="utf-8")
+    inputs = x = seqgen.Input((8, 8, 3))
+    for number in range(1, 5):
+        x = layers.Conv2D(3, 1, name=f"part{number}_conv")(x)
+        x = layers.ReLU(name=f"part{number}_relu")(x)
+    x = layers.Dense(2)(layers.GlobalAveragePooling2D()(x))
+    graph = seqgen.Model(inputs, x).graph()
+    text = check_short_and_long(graph, tmp_path, monkeypatch, templates=tmp_path)
+    assert f"weights.pop('{'dense' if kind == 'Dense' else 'part1_conv'}.bias')" in text
