@@ -122,6 +122,13 @@ def given(item: Item) -> list[str]:
     return [item.name] if isinstance(item, Node) else [node.name for node in item.nodes]
 
 
+def lines_of(item: Item) -> int:
+    """Lines that an item takes: in `forward`, in the constructor and in the loader."""
+    if isinstance(item, Node):
+        return 1 + bool(item.weights) + len(item.weights)
+    return 2
+
+
 def follows(first: Item, second: Item) -> bool:
     """Whether an item is a block that takes just what another one of its kind gives."""
     if not isinstance(first, Block) or not isinstance(second, Block):

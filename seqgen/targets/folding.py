@@ -14,6 +14,7 @@ from seqgen.targets.blocks import (
     Signature,
     follows,
     given,
+    lines_of,
     prefix_of,
     reads,
     signature,
@@ -57,12 +58,14 @@ class Folding:
         model: The graph.
         kinds: The kinds of blocks so far, inner ones first.
         signature: What two nodes must have in common to be the same step.
+        cost: The lines that an item takes.
     """
 
     items: list[Item]
     model: Model
     kinds: list[Kind]
     signature: Callable[[Node], Signature]
+    cost: Callable[[Item], int]
     _said: dict[str, Signature] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -188,6 +191,7 @@ def fold(
     model: Model,
     kinds: list[Kind],
     signature: Callable[[Node], Signature] = signature,
+    cost: Callable[[Item], int] = lines_of,
 ) -> list[Item]:
     """The items with what stands among them several times as blocks.
 
@@ -198,8 +202,9 @@ def fold(
         model: The graph.
         kinds: Takes the kinds of blocks, inner ones first.
         signature: What two nodes must have in common to be the same step.
+        cost: The lines that an item takes.
     """
-    folding = Folding(list(items), model, kinds, signature)
+    folding = Folding(list(items), model, kinds, signature, cost)
     folding.named()
     inside = sum(len(given(item)) for item in folding.items if isinstance(item, Block))
     mostly = inside * 3 > sum(len(given(item)) for item in items)
@@ -210,7 +215,7 @@ def fold(
 def _named_best(folding: Folding, groups: list[list[Row]]) -> list[Row]:
     """The rows that save most, as far as names trust them; empty if none saves enough."""
     best: tuple[float, list[Row]] = (0, [])
-    costs = [_cost(item) for item in folding.items]
+    costs = [folding.cost(item) for item in folding.items]
     for group in groups:
         rows = _apart(group)
         saved = _saved(rows, costs)
@@ -224,7 +229,7 @@ def _named_best(folding: Folding, groups: list[list[Row]]) -> list[Row]:
 def _unnamed_best(folding: Folding, groups: list[list[Row]], least: int) -> list[Row]:
     """The rows that save most and cut through no part with a name; empty if there are none."""
     best: tuple[int, list[Row]] = (least - 1, [])
-    costs = {owner: [*map(_cost, folding.all_of(owner))] for owner in (None, *folding.kinds)}
+    costs = {owner: [*map(folding.cost, folding.all_of(owner))] for owner in (None, *folding.kinds)}
     for group in groups:
         rows = _apart(group)
         saved = _saved(rows, costs[rows[0].owner])
@@ -331,13 +336,6 @@ def _sources(item: Item) -> set[str]:
 
 def _name(item: Item) -> str:
     return item.name if isinstance(item, Node) else item.last.name
-
-
-def _cost(item: Item) -> int:
-    """Lines that an item takes: in `forward`, in the constructor and in the loader."""
-    if isinstance(item, Node):
-        return 1 + bool(item.weights) + len(item.weights)
-    return 2
 
 
 def _block(kind: Kind, items: tuple[Item, ...]) -> Block:

@@ -14,6 +14,7 @@ from jinja2 import UndefinedError
 from seqgen import marks
 from seqgen.ir.graph import Model, Node
 from seqgen.ir.scopes import Scope, branch_by_branch, scope_tree
+from seqgen.layers.activation import Activation
 from seqgen.layers.base import Weight
 from seqgen.layers.objects import to_snake_case
 from seqgen.naming import identifier
@@ -85,7 +86,7 @@ class Functions:
     def _rows(self, scope: Scope) -> Iterator[list[Item | Within]]:
         """The items of a scope and of those within, with functions for what repeats."""
         kinds: list[Kind] = []
-        items = fold(scope.items, self._model, kinds, self._signature)
+        items = fold(scope.items, self._model, kinds, self._signature, lines_of)
         for kind in kinds:
             self._add(kind)
         row: list[Item | Within] = []
@@ -291,6 +292,15 @@ def _lines(made: "Functions | Function | Within") -> Iterator[str]:
         yield from made.lines
     else:
         yield from (line for piece in made.pieces for line in piece.lines)
+
+
+def lines_of(item: Item) -> int:
+    """Lines that an item takes, about."""
+    if not isinstance(item, Node):
+        return 3
+    if isinstance(item.layer, Activation) or item.kind in ("Activation", "ReLU"):
+        return 1
+    return {"BatchNormalization": 2, "Add": 3}.get(item.kind, 5)
 
 
 def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Callable[[], Arguments]]:
