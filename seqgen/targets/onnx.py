@@ -42,7 +42,7 @@ from seqgen.targets import (
 from seqgen.targets.activations import onnx_activation
 from seqgen.targets.base import Row, Target
 from seqgen.targets.constants import CONSTANTS, STATISTICS, slopes_shape
-from seqgen.targets.onnx_long import CONVOLUTIONS, long_program
+from seqgen.targets.onnx_long import CONVOLUTIONS, PADDINGS, POOLINGS, long_program
 from seqgen.targets.onnx_pieces import Helper, Short
 from seqgen.targets.rewritten import REWRITTEN
 from seqgen.targets.windows import depthwise_shape
@@ -132,11 +132,19 @@ def explicit(pads: Pads) -> Attributes:
     return {"pads": (before + after, (0,) * len(before + after))}
 
 
-def convolved(node: Node) -> dict[str, Any]:
-    """The attributes of a convolution; none of other nodes."""
+def varied(node: Node) -> dict[str, Any]:
+    """The numbers of a convolution, a pooling or a padding; none of other nodes."""
+    layer = node.layer
+    if node.kind in PADDINGS:
+        return {"pads": reshaping.padded(node)}
+    if node.kind in POOLINGS:
+        return keywords(
+            padding(node),
+            kernel_shape=(layer.pool_size, None),
+            strides=(layer.strides, (1,) * layer.rank),
+        )
     if node.kind not in CONVOLUTIONS:
         return {}
-    layer = node.layer
     depthwise = node.kind.startswith("Depthwise")
     return keywords(
         padding(node),
@@ -148,9 +156,9 @@ def convolved(node: Node) -> dict[str, Any]:
 
 
 def attributes(node: Node) -> dict[str, Any]:
-    """The attributes of a convolution as they are written."""
+    """The numbers of a convolution, a pooling or a padding as they are written."""
     given = node.given if isinstance(node, Short) else None
-    return dict(given or convolved(node))
+    return dict(given or varied(node))
 
 
 def helper(node: Node) -> Helper | None:
@@ -176,7 +184,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "steps": [(node, macros.spell(node)) for node in steps],
         "moves": moves,
         "states": list(target.states(model)),
-        "long": long_program(model, macros, moves, convolved),
+        "long": long_program(model, macros, moves, varied),
         "external": weights_size(model) > EMBEDDED_LIMIT,
         "weight_names": {move.weight.key: move.weight.key for move in moves},
     }

@@ -28,6 +28,8 @@ TAKEN = """argparse array arrays bfloat16 build_model constant data external fil
 CONVOLUTIONS = frozenset(f"Conv{rank}D" for rank in (1, 2, 3)) | {
     f"DepthwiseConv{rank}D" for rank in (1, 2)
 }
+POOLINGS = frozenset(f"{kind}Pooling{rank}D" for kind in ("Average", "Max") for rank in (1, 2, 3))
+PADDINGS = frozenset(f"ZeroPadding{rank}D" for rank in (1, 2, 3))
 # An operator, its weights as they are called behind the layer, and what the name of the node has
 # there.
 Operator = tuple[str, tuple[str, ...], str]
@@ -90,7 +92,7 @@ def long_program(
         model: The lowered model.
         macros: Those of ONNX.
         moves: The way of all weights into the program.
-        attributes: Gives the attributes of convolutions.
+        attributes: Gives the attributes that may differ between the uses of a function.
     """
     if sum(not isinstance(node.layer, Input) for node in model.nodes) <= SHORT:
         return None
@@ -136,12 +138,15 @@ def operator(node: Node) -> Operator:
 
 
 def signature_of(node: Node) -> Signature:
-    """What two nodes must have in common: of convolutions no numbers, which are attributes."""
-    if node.kind not in CONVOLUTIONS:
+    """What two nodes must have in common: of convolutions and the like no numbers.
+
+    These are attributes, which may be arguments.
+    """
+    if node.kind not in CONVOLUTIONS | POOLINGS | PADDINGS:
         return signature(node)
     weights = [(weight.name, weight.trainable, weight.dtype) for weight in node.weights]
     order = (node.perm, node.rows, node.columns, node.part, node.type.axes, node.type.dtype)
-    mixes = set(node.layer.kernel_size) == {1}
+    mixes = node.kind in CONVOLUTIONS and set(node.layer.kernel_size) == {1}
     return (node.kind, node.trainable, mixes, *weights, *order)
 
 

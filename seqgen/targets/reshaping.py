@@ -79,7 +79,6 @@ def rounded_bicubic(node: Node) -> str | None:
 
 FUNCTIONS = {
     "slices": slices,
-    "padded": padded,
     "open_sizes": open_sizes,
     "factors": factors,
     "interpolation": interpolation,
