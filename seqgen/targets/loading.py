@@ -1,16 +1,22 @@
 """How a program loads the weights of a file: one by one, or by layer and in loops."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from seqgen import marks
 from seqgen.ir.graph import Model, Node
 from seqgen.ir.types import Permutation
 from seqgen.layers.objects import to_snake_case
 from seqgen.naming import identifier
 from seqgen.render import Source
+from seqgen.targets.arguments import STEM, Arguments, DiffersError
 from seqgen.targets.base import Move, Target
-from seqgen.targets.blocks import prefix_of
+from seqgen.targets.blocks import prefix_of, suffix_of
 from seqgen.targets.modules import Class
+
+# The most numbers that rows hold.
+MOST_NUMBERS = 3
 
 Uses = list[tuple[str, Mapping[str, str]]]
 # By the name of a weight here: its name in the file, and where its axes stand here.
@@ -37,13 +43,13 @@ class Loop:
     """The layers of all uses of a class.
 
     Attributes:
-        variables: What a row holds: where the use stands, and names of layers.
+        variables: What a row holds: where the use stands, and what names of layers hang on.
         rows: One for each use.
         layers: The layers of a use.
     """
 
     variables: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[tuple[str | int, ...], ...]
     layers: tuple[Layer, ...]
 
 
@@ -80,7 +86,7 @@ class Loading:
         for path, node in self._outside(self.main, "", {}, uses):
             self._add_layer(path, node)
         for cls, all_uses in uses.values():
-            self._add_loop(cls, all_uses)
+            self._add_loops(cls, all_uses)
 
     def _moves(self, path: str, name: str) -> list[tuple[str, Move]]:
         moves = self.target.moves(self.model, self.model.by_name[name])
@@ -131,14 +137,26 @@ class Loading:
             key = node.weights[0].key.rpartition(".")[0]
             self.layers.append(Layer(Source(repr(path)), Source(repr(key)), table))
 
+    def _add_loops(self, cls: Class, uses: Uses) -> None:
+        """Load the layers of the uses of a class, in a loop over those that are named alike."""
+        leaves = [name for _, name in cls.leaves()]
+        groups: dict[object, Uses] = {}
+        for use in uses:
+            groups.setdefault(_pattern([use[1][name] for name in leaves]), []).append(use)
+        if len(groups) * 2 > len(uses):
+            groups = {"": uses}
+        for own in groups.values():
+            if len(own) > 1:
+                self._add_loop(cls, own)
+                continue
+            ((path, same),) = own
+            for leaf, name in cls.leaves():
+                self._add_layer(f"{path}.{leaf}", self.model.by_name[same[name]])
+
     def _add_loop(self, cls: Class, uses: Uses) -> None:
-        """Load the layers of the uses of a class in a loop, as far as they have all in common."""
-        columns: dict[str, tuple[str, ...]] = {"module": tuple(path for path, _ in uses)}
+        """Load the layers of some uses of a class in a loop, as far as they have all in common."""
         leaves = list(cls.leaves())
-        names = [[same[name].rpartition("/")[2] for _, name in leaves] for _, same in uses]
-        stems = tuple(_stem(same, own) for (_, same), own in zip(uses, names, strict=True))
-        if all(stems):
-            columns["layer"] = stems
+        columns = Columns(uses, [[same[name] for _, name in leaves] for _, same in uses])
         layers: list[Layer] = []
         for path, name in leaves:
             nodes = [self.model.by_name[same[name]] for _, same in uses]
@@ -149,12 +167,61 @@ class Loading:
                 for (use, _), node in zip(uses, nodes, strict=True):
                     self.single += self._moves(f"{use}.{path}", node.name)
                 continue
-            keys = [node.weights[0].key.rpartition(".")[0] for node in nodes]
-            key = _key(columns, path, keys)
-            layers.append(Layer(formatted("module", f".{path}"), key, table))
+            keys = tuple(node.weights[0].key.rpartition(".")[0] for node in nodes)
+            layers.append(Layer(formatted("module", f".{path}"), columns.key(path, keys), table))
         if layers:
-            rows = tuple(zip(*columns.values(), strict=True))
-            self.loops.append(Loop(tuple(columns), rows, tuple(layers)))
+            variables, rows = columns.table
+            self.loops.append(Loop(variables, rows, tuple(layers)))
+
+
+class Columns:
+    """What tells the uses of a class apart: what a row of a loop holds.
+
+    Args:
+        uses: The uses.
+        names: Names of the layers of each.
+    """
+
+    def __init__(self, uses: Uses, names: list[list[str]]) -> None:
+        self._whole: dict[str, tuple[str, ...]] = {"module": tuple(path for path, _ in uses)}
+        self._stems = tuple(_stem(own) for own in names)
+        suffixes = tuple(suffix_of([name.rpartition("/")[2] for name in own]) for own in names)
+        self._parts = Arguments(
+            stems=suffixes if all(suffixes) else (), numbers=MOST_NUMBERS, taken=("module", "layer")
+        )
+        self._uses_suffix = False
+
+    def key(self, path: str, keys: tuple[str, ...]) -> str:
+        """The keys of a layer in all uses as source code.
+
+        Args:
+            path: Where the layer stands in the class.
+            keys: Its key in each use.
+        """
+        rests = {key.removeprefix(stem) for key, stem in zip(keys, self._stems, strict=True)}
+        if all(self._stems) and len(rests) == 1 and all(map(str.startswith, keys, self._stems)):
+            self._whole["layer"] = self._stems
+            return formatted("layer", rests.pop())
+        for variable, values in self._whole.items():
+            if values == keys:
+                return Source(variable)
+        try:
+            name = self._parts.name(keys)
+        except DiffersError:
+            variable = identifier(path.replace(".", "_"), {*self._whole, *self._parts.all})
+            self._whole[variable] = keys
+            return Source(variable)
+        self._uses_suffix |= marks.text(STEM) in name
+        return Source(marks.spelled(name) or repr(name))
+
+    @property
+    def table(self) -> tuple[tuple[str, ...], tuple[tuple[str | int, ...], ...]]:
+        """The variables, and their values in each use."""
+        columns: dict[str, tuple[str | int, ...]] = {**self._whole}
+        if self._uses_suffix:
+            columns[STEM] = self._parts.texts[STEM]
+        columns |= self._parts.numbers
+        return tuple(columns), tuple(zip(*columns.values(), strict=True))
 
 
 def _order(move: Move) -> Permutation | None:
@@ -166,23 +233,21 @@ def _order(move: Move) -> Permutation | None:
     return numbers if step == "transpose" and not more and len(numbers) == rank else None
 
 
-def _stem(same: Mapping[str, str], names: Sequence[str]) -> str:
-    """What the keys of a use begin with; empty if there is nothing."""
-    stem = prefix_of(names)
-    scope = next(iter(same.values())).rpartition("/")[0].replace("/", ".")
+def _stem(names: Sequence[str]) -> str:
+    """What the keys of layers of these names begin with; empty if there is nothing."""
+    stem = prefix_of([name.rpartition("/")[2] for name in names])
+    scope = names[0].rpartition("/")[0].replace("/", ".")
     return stem and (f"{scope}.{stem}" if scope else stem)
 
 
-def _key(columns: dict[str, tuple[str, ...]], path: str, keys: list[str]) -> str:
-    """The keys of a layer in all uses as source code; a column is added if none says them."""
-    for variable, stems in list(columns.items())[1:]:
-        if all(key.startswith(stem) for key, stem in zip(keys, stems, strict=True)):
-            rests = {key[len(stem) :] for key, stem in zip(keys, stems, strict=True)}
-            if len(rests) == 1:
-                return formatted(variable, rests.pop())
-    variable = identifier(path.replace(".", "_"), columns)
-    columns[variable] = tuple(keys)
-    return Source(variable)
+def _pattern(names: Sequence[str]) -> tuple[str, ...]:
+    """Names without what tells the uses of a class apart."""
+    leaves = [name.rpartition("/")[2] for name in names]
+    if prefix_of(leaves):
+        return ()
+    suffix = suffix_of(leaves)
+    rests = (name.replace(suffix, "*") if suffix else name for name in leaves)
+    return tuple(re.sub(r"[0-9]+", "0", rest) for rest in rests)
 
 
 def formatted(variable: str, text: str) -> str:

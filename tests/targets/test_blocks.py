@@ -98,7 +98,7 @@ MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
         'load(f"{module}.conv_1", f"{layer}_1_conv", CONV2D)',
     ],
     densenet: ["*(Block(channels) for channels in range(4, 19, 3))"],
-    inception: ["class ConvNorm(nn.Module):", "for module, conv2d, batch_normalization in ("],
+    inception: ["class ConvNorm(nn.Module):", "for module, number in (", "conv2d_{number}"],
     separable: ["nn.Dropout(rate)", "self.bn.eval()", "DEPTHWISE = {"],
     extractor: ["class ConvBlock(nn.Module):"],
     nested: ["class HeadResnet(nn.Module):", '("resnet.conv2_blocks.0", "resnet.conv2_block1"),'],
