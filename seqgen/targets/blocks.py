@@ -9,7 +9,10 @@ from seqgen.ir.graph import Model, Node, consumers
 from seqgen.ir.scopes import Scope
 
 # Numbers of layers that may differ between the uses of a class; they are arguments of modules.
-VARIABLE = ("filters", "units", "kernel_size", "strides", "groups", "rate", "epsilon")
+VARIABLE = (
+    *("filters", "units", "projection_dim", "kernel_size"),
+    *("strides", "groups", "rate", "epsilon"),
+)
 # Kinds whose numbers and shapes of weights may differ.
 VARIABLE_KINDS = frozenset(
     {f"{kind}{rank}D" for kind in ("Conv", "DepthwiseConv") for rank in (1, 2, 3)}
@@ -30,9 +33,11 @@ class Kind:
     """What several parts have in common: the same steps, up to numbers.
 
     Attributes:
+        whole: Whether names say that each is all of something.
         uses: The parts.
     """
 
+    whole: bool = True
     uses: list["Block"] = field(default_factory=list)
 
 

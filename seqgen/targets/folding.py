@@ -157,7 +157,8 @@ class Folding:
         """Make blocks of some rows that are alike; False if there are none."""
         if not rows:
             return False
-        kind = Kind()
+        at_top = all(row.owner is None for row in rows)
+        kind = Kind(at_top and _trust(self.items, rows) > 0)
         by_owner: dict[Kind | None, list[Row]] = {}
         for row in rows:
             by_owner.setdefault(row.owner, []).append(row)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from seqgen.ir.graph import Node
 from seqgen.naming import class_name, identifier
 from seqgen.render import Source
-from seqgen.targets.blocks import Block, Kind, Number, Path, numbers, stage_of
+from seqgen.targets.blocks import Block, Kind, Number, Path, numbers, stage_of, suffix_of
 from seqgen.targets.modules import Call, Class, Step, add_node
 from seqgen.targets.varying import varying
 
@@ -28,7 +28,13 @@ KEYWORDS: dict[str, Number | None] = {
     "rate": None,
 }
 # What arguments are called, by where the number stands in a layer.
-ROLES = {"strides": "stride", "epsilon": "eps", "filters": "channels", "units": "features"}
+ROLES = {
+    "strides": "stride",
+    "epsilon": "eps",
+    "filters": "channels",
+    "units": "features",
+    "projection_dim": "channels",
+}
 # Kinds of layers by what a class of several is called after them.
 WORDS = {
     "BatchNormalization": "Norm",
@@ -319,10 +325,14 @@ def title_of(block: Block) -> str:
     adds = [node for node in block.nodes if node.kind == "Add"]
     shortcut = bool(adds) and block.taken[0] in adds[-1].inputs
     words = re.sub(r"\d+", "", stage_of(block))
+    last = block.last.source.rpartition("/")[2]
+    if words and not block.kind.whole and last.startswith(f"{block.prefix}_"):
+        # A piece of what is called so: it is called after what it gives.
+        return f"{words}_{_plain(last[len(block.prefix) + 1 :])}"
     if words:
         return f"residual_{words}" if shortcut else words
-    last = block.last.source.rpartition("/")[2]
-    own = re.sub(r"_?\d+$", "", last)
+    suffix = suffix_of([node.source.rpartition("/")[2] for node in block.nodes])
+    own = last.removesuffix(f"_{suffix}") if suffix else re.sub(r"_?\d+$", "", last)
     if own not in (last, getattr(block.last.layer, "auto_name", last)):
         return own
     kinds = dict.fromkeys(node.kind for node in block.nodes if node.weights)
@@ -335,6 +345,8 @@ def _without(prefix: str, leaf: str) -> str:
         rest = leaf[len(prefix) + 1 :]
         number = re.match(r"(\d+)_(.+)$", rest)
         return f"{number[2]}_{number[1]}" if number else rest
+    if leaf == prefix and _plain(leaf) == leaf:
+        return re.sub(r"\d+[a-z]?$", "", leaf).rpartition("_")[2] or leaf
     return _plain(leaf)
 
 
@@ -345,4 +357,7 @@ def _plain(leaf: str) -> str:
 def _leaf(block: Block, prefix: str) -> str:
     """What a block is called in the class around."""
     own = block.prefix or next(block.nodes).source.rpartition("/")[2]
+    if own == prefix:
+        # A piece of what is called so.
+        own = block.last.source.rpartition("/")[2]
     return _without(prefix, own)
