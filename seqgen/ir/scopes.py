@@ -81,9 +81,56 @@ def branch_by_branch(scope: Scope, model: Model) -> Scope:
             stack.append(missing[0])
         else:
             done[stack.pop()] = None
-    items = [scope.items[place] for place in done]
+    items = [scope.items[place] for place in _older_first(list(done), needed)]
     inner = [branch_by_branch(i, model) if isinstance(i, Scope) else i for i in items]
     return Scope(scope.path, inner)
+
+
+def _older_first(order: list[int], needed: list[list[int]]) -> list[int]:
+    """An order with what is made of older values ahead of a part, not amid its branches.
+
+    A part begins where branches joined last. What several of its items read may be made of a value
+    from before that, as in a cell that takes two values and adjusts one of them.
+
+    Args:
+        order: Items, each behind all that it needs.
+        needed: What each item needs.
+    """
+    readers: dict[int, set[int]] = {item: set() for item in order}
+    for item in order:
+        for before in needed[item]:
+            readers[before].add(item)
+    found = list(order)
+    places = {item: place for place, item in enumerate(found)}
+
+    def newest(start: int, end: int) -> int:
+        """The place of the newest value from before some places that is needed there."""
+        read = (places[one] for item in found[start:end] for one in needed[item])
+        return max((place for place in read if place < start), default=-1)
+
+    # The last ones first: what is only for a later one goes with that.
+    for item in reversed(order):
+        if len(readers[item]) < 2:
+            continue
+        end = places[item] + 1
+        start = _start(found, end - 1, readers)
+        taken = newest(start, end)
+        joint = start - 1
+        while joint >= 0 and len(needed[found[joint]]) < 2:
+            joint -= 1
+        if taken < joint < start - 1 and taken <= newest(_start(found, joint, readers), joint + 1):
+            found[joint + 1 : end] = found[start:end] + found[joint + 1 : start]
+            places |= {one: place for place, one in enumerate(found[joint:end], joint)}
+    return found
+
+
+def _start(order: list[int], last: int, readers: dict[int, set[int]]) -> int:
+    """The place from which on all items are only for the one at the last place."""
+    own, start = {order[last]}, last
+    while start and readers[order[start - 1]] and readers[order[start - 1]] <= own:
+        start -= 1
+        own.add(order[start])
+    return start
 
 
 def _nodes(item: "Node | Scope") -> list[Node]:

@@ -1,6 +1,7 @@
 """What differs between the uses of a function, found from the names and values of each use."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +40,7 @@ class Arguments:
         stems: What most names of layers begin with: the argument `STEM`, or a variable.
         numbers: How many numbers there may be that stand in names.
         number: What the first of them is called.
+        number_values: What this one is in each use; empty for the one that is asked for first.
         taken: What no further argument may be called.
         derived: Whether the stem is a variable that is made of the first number.
         closed: Whether there are no arguments besides.
@@ -59,6 +61,7 @@ class Arguments:
         stems: tuple[str, ...] = (),
         numbers: int = 0,
         number: str = NUMBER,
+        number_values: tuple[int, ...] = (),
         taken: Collection[str] = (),
         derived: bool = False,
         closed: bool = False,
@@ -69,6 +72,8 @@ class Arguments:
         self.variables: dict[str, str] = {}
         self._most = numbers
         self._number = number
+        self._number_values = number_values
+        self._uses: Counter[str] = Counter()
         self._taken = taken
         self._closed = closed
         self._stems = stems
@@ -100,6 +105,11 @@ class Arguments:
             self.variables[DOTTED] = f'{STEM}.replace("/", ".")'
             return marks.text(DOTTED).join(around)
         return names[0] if len(set(names)) == 1 else self._numbered(names)
+
+    @property
+    def most_used(self) -> str:
+        """The number that most names hang on."""
+        return max(self.numbers, key=lambda argument: self._uses[argument])
 
     def _use_stem(self) -> None:
         if self._stem:
@@ -134,10 +144,13 @@ class Arguments:
         """
         if len(set(values)) == 1:
             return str(values[0])
+        if not self.numbers and self._number_values:
+            self.numbers[self._number] = self._number_values
         for argument, known in self.numbers.items():
             offsets = {own - other for own, other in zip(values, known, strict=True)}
             if len(offsets) == 1:
                 (offset,) = offsets
+                self._uses[argument] += 1
                 sign = "+" if offset > 0 else "-"
                 return f"{argument} {sign} {abs(offset)}" if offset else argument
         if len(self.numbers) == self._most:

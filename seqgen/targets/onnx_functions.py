@@ -2,7 +2,6 @@
 
 import builtins
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -35,6 +34,8 @@ PLACE = "i"
 FEWEST_CALLS = 3
 # How a loop begins: the nodes of its steps have names, too, which no function sees.
 BODY = "make_graph("
+# The fewest blocks of a kind that have a function of their own, as they are named otherwise.
+FEWEST_OTHERS = 4
 # What no function may be called, beside what the page defines: names of arguments and variables.
 LOCALS = {*TAKEN, STEM, DOTTED, NUMBER, PLACE, "channels"}
 
@@ -136,18 +137,26 @@ class Functions:
         return list(chain.from_iterable(map(self._written, item.items)))
 
     def _add(self, kind: Kind) -> None:
-        """Make the function of those blocks of a kind whose names differ by the same rule."""
-        patterns = {use: _pattern(use) for use in kind.uses}
-        ((pattern, count),) = Counter(patterns.values()).most_common(1)
-        uses = [use for use in kind.uses if patterns[use] == pattern]
-        if count < 2:
-            return
+        """Make a function of those blocks of a kind whose names differ by the same rule."""
+        patterns: dict[object, list[Block]] = {}
+        for use in kind.uses:
+            patterns.setdefault(_pattern(use), []).append(use)
+        first, *others = sorted(patterns.values(), key=len, reverse=True)
+        for uses in [first, *(own for own in others if len(own) >= FEWEST_OTHERS)]:
+            if len(uses) > 1:
+                self._add_function(uses)
+
+    def _add_function(self, uses: list[Block]) -> None:
+        """Make the function of some blocks, if arguments can say how they differ."""
         words = re.sub("_+", "_", to_snake_case(title_of(uses[0])))
         name = identifier(words, self._taken | LOCALS, ())
         for way in _ways(uses, self._taken | {name}):
             try:
                 arguments = way()
                 lines = tuple(self._body([use.items for use in uses], arguments))
+                if arguments.numbers and arguments.most_used != next(iter(arguments.numbers)):
+                    arguments = way(number_values=arguments.numbers[arguments.most_used])
+                    lines = tuple(self._body([use.items for use in uses], arguments))
             except DiffersError:
                 continue
             break
@@ -303,7 +312,7 @@ def lines_of(item: Item) -> int:
     return {"BatchNormalization": 2, "Add": 3}.get(item.kind, 5)
 
 
-def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Callable[[], Arguments]]:
+def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Callable[..., Arguments]]:
     """What may tell uses apart, the plainest first: what they are called, or a number."""
     texts = dict(zip(TAKEN, zip(*(use.taken for use in uses), strict=True), strict=False))
     made = partial(Arguments, texts, taken=taken)

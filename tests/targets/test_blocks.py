@@ -89,6 +89,27 @@ def nested() -> seqgen.Sequential:
     return seqgen.Sequential([seqgen.Input((16, 16, 3)), resnet(), layers.Dense(3)], name="head")
 
 
+def piece(x: Tensor, name: str, size: int) -> Tensor:
+    """Layers whose names end with that of the piece."""
+    for step in (1, 2):
+        x = layers.Conv2D(4, size, padding="same", name=f"conv_{step}_{name}")(layers.ReLU()(x))
+        x = layers.BatchNormalization(name=f"bn_{step}_{name}")(x)
+    return x
+
+
+def cells() -> seqgen.Model:
+    """Cells that take the results of two cells and adjust the older one."""
+    inputs = older = x = seqgen.Input((8, 8, 4))
+    for cell in range(1, 6):
+        p = layers.Conv2D(4, 1, name=f"adjust_{cell}")(layers.ReLU()(older))
+        h = layers.Conv2D(4, 1, name=f"squeeze_{cell}")(layers.ReLU()(x))
+        left = [piece(h, f"left1_{cell}", 3), piece(p, f"right1_{cell}", 5)]
+        left = layers.Add(name=f"add_1_{cell}")(left)
+        right = layers.Add(name=f"add_2_{cell}")([piece(left, f"left2_{cell}", 3), p])
+        older, x = x, layers.Concatenate(name=f"concat_{cell}")([left, right, h])
+    return seqgen.Model(inputs, layers.GlobalAveragePooling2D()(x), name="cells")
+
+
 MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
     resnet: [
         "def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:",
@@ -100,6 +121,7 @@ MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
     densenet: ["*(Block(channels) for channels in range(4, 19, 3))"],
     inception: ["class ConvNorm(nn.Module):", "for module, number in (", "conv2d_{number}"],
     separable: ["nn.Dropout(rate)", "self.bn.eval()", "DEPTHWISE = {"],
+    cells: ["class Concat(nn.Module):", "re_lu_1 = Bn2(kernel_size=5, padding=2)"],
     extractor: ["class ConvBlock(nn.Module):"],
     nested: ["class HeadResnet(nn.Module):", '("resnet.conv2_blocks.0", "resnet.conv2_block1"),'],
 }

@@ -132,6 +132,10 @@ MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
     ],
     test_blocks.inception: ["np.ones(channels)", "average_pooling2d: int", "conv2d_{number + 3}"],
     test_blocks.separable: ["depthwise_conv(x, ", '[f"{name}.depthwise"]'],
+    test_blocks.cells: [
+        "def concat(x: str, y: str, number: int, re_lu: int)",
+        "*concat('concat_3', 'concat_4', 5, 32),",
+    ],
     test_blocks.extractor: ["def conv_block("],
     test_blocks.nested: ["'conv3_block1', strides=", "return within('resnet', nodes, 'input_layer"],
     twice_within: ["*head(),", "*outer(),", "return within('outer', nodes, 'input_layer"],
@@ -168,7 +172,8 @@ def named_parts(name: str) -> seqgen.Model:
         stem = f"{name}{number}"
         y = layers.Conv2D(4, 3, padding="same", strides=1 + number // 3, name=f"{stem}_a")(x)
         y = layers.BatchNormalization(name=f"{stem}_b")(y)
-        return layers.ReLU(name=f"{stem}_c")(y)
+        y = layers.ReLU(name=f"{stem}_c")(y)
+        return layers.Conv2D(4, 1, name=f"{stem}_d")(y)
 
     inputs = x = seqgen.Input((8, 8, 4), name=f"{name} in")
     for number in range(1, 5):
@@ -185,7 +190,7 @@ def named_parts(name: str) -> seqgen.Model:
 def test_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     text = check_short_and_long(named_parts(name).graph(), tmp_path, monkeypatch)
-    assert "nodes += " in text
+    assert "Make a part of the graph" in text
     assert {path.name for path in tmp_path.iterdir()} == {"weights.safetensors"}
 
 
