@@ -28,6 +28,8 @@ LONGEST = 90
 LEAST_SAVED = 15
 # The same for a part that has no name of its own, where most of the graph is in parts that do.
 LEAST_SAVED_UNNAMED = 30
+# The same where another part is just that already.
+LEAST_SAVED_BY_USE = 5
 # The fewest steps of a class, activations of layers not counted.
 FEWEST_STEPS = 3
 # Lines that a class takes besides what is in it.
@@ -98,8 +100,7 @@ class Folding:
             items = self.all_of(owner)
             ids = [signatures.setdefault(self._of(item), len(signatures)) for item in items]
             for state, start, end in self._windows(items, ids, tree):
-                if owner is None or end - start + 1 < len(items):
-                    groups.setdefault(state, []).append(Row(owner, start, end))
+                groups.setdefault(state, []).append(Row(owner, start, end))
         return [group for group in groups.values() if len(group) > 1]
 
     def _of(self, item: Item) -> object:
@@ -157,14 +158,18 @@ class Folding:
         """Make blocks of some rows that are alike; False if there are none."""
         if not rows:
             return False
-        at_top = all(row.owner is None for row in rows)
-        kind = Kind(at_top and _trust(self.items, rows) > 0)
         by_owner: dict[Kind | None, list[Row]] = {}
         for row in rows:
             by_owner.setdefault(row.owner, []).append(row)
+        # What is all of a block elsewhere is one of its kind.
+        same = next((row.owner for row in rows if self.is_all(row)), None)
+        by_owner = {owner: own for owner, own in by_owner.items() if not same or owner is not same}
+        kind = same or Kind(set(by_owner) == {None} and _trust(self.items, rows) > 0)
         # A kind stands before those that have it within.
-        owners = [self.kinds.index(owner) for owner in by_owner if owner is not None]
-        self.kinds.insert(min(owners, default=len(self.kinds)), kind)
+        places = [self.kinds.index(owner) for owner in (same, *by_owner) if owner is not None]
+        if same:
+            self.kinds.remove(same)
+        self.kinds.insert(min(places, default=len(self.kinds)), kind)
         for owner, own in by_owner.items():
             if owner is None:
                 self.items = self._with_blocks(kind, self.items, own)
@@ -172,6 +177,10 @@ class Folding:
             for use in owner.uses:
                 use.items = tuple(self._with_blocks(kind, use.items, own))
         return True
+
+    def is_all(self, row: Row) -> bool:
+        """Whether a row is all that is in the blocks of a kind."""
+        return row.owner is not None and row.end - row.start + 1 == len(row.owner.uses[0].items)
 
     def _with_blocks(self, kind: Kind, items: Sequence[Item], rows: list[Row]) -> list[Item]:
         starts = {row.start: row.end for row in rows}
@@ -229,12 +238,19 @@ def _named_best(folding: Folding, groups: list[list[Row]]) -> list[Row]:
 
 def _unnamed_best(folding: Folding, groups: list[list[Row]], least: int) -> list[Row]:
     """The rows that save most and cut through no part with a name; empty if there are none."""
-    best: tuple[int, list[Row]] = (least - 1, [])
+    best: tuple[int, list[Row]] = (0, [])
     costs = {owner: [*map(folding.cost, folding.all_of(owner))] for owner in (None, *folding.kinds)}
     for group in groups:
         rows = _apart(group)
+        whole, *others = [row for row in rows if folding.is_all(row)] or [None]
+        if others:
+            continue
         saved = _saved(rows, costs[rows[0].owner])
-        if saved > best[0] and _can_stand(folding, rows):
+        needed = least
+        if whole:
+            # Its class is there already.
+            saved, needed = saved + OVERHEAD, LEAST_SAVED_BY_USE
+        if saved >= needed and saved > best[0] and _can_stand(folding, rows):
             best = saved, rows
     return best[1]
 
