@@ -70,6 +70,11 @@ class Block:
         return prefix_of([node.source.rpartition("/")[2] for node in self.nodes])
 
     @property
+    def suffix(self) -> str:
+        """What most names within end with; empty if nothing."""
+        return suffix_of([node.source.rpartition("/")[2] for node in self.nodes])
+
+    @property
     def last(self) -> Node:
         """The node whose value it gives."""
         item = self.items[-1]

@@ -19,7 +19,7 @@ from seqgen.layers.objects import to_snake_case
 from seqgen.naming import identifier
 from seqgen.render import Macros, literal
 from seqgen.targets.arguments import DOTTED, NUMBER, STEM, Arguments, DiffersError
-from seqgen.targets.blocks import Block, Item, Kind, Signature, prefix_of, suffix_of
+from seqgen.targets.blocks import Block, Item, Kind, Signature, prefix_of
 from seqgen.targets.folding import fold
 from seqgen.targets.onnx_pieces import Function, Helper, Piece, Within, short_of
 from seqgen.targets.onnx_within import on_its_own, taken_by
@@ -321,7 +321,7 @@ def _ways(uses: list[Block], taken: Collection[str]) -> Iterator[Callable[..., A
         yield partial(made, stems)
         yield partial(made, stems, numbers=1, derived=True)
         yield partial(made, stems, numbers=MOST_NUMBERS)
-    suffixes = tuple(map(_suffix, uses))
+    suffixes = tuple(use.suffix for use in uses)
     if all(suffixes):
         yield partial(made, suffixes)
         yield partial(made, suffixes, numbers=MOST_NUMBERS)
@@ -337,14 +337,9 @@ def _stem(block: Block) -> str:
     return f"{scope}/{prefix}" if scope and prefix else prefix
 
 
-def _suffix(block: Block) -> str:
-    """What most names of a block end with."""
-    return suffix_of([node.source.rpartition("/")[2] for node in block.nodes])
-
-
 def _pattern(block: Block) -> tuple[str, ...]:
     """The names within without what may tell uses apart: what most begin with, and numbers."""
-    prefix, suffix = block.prefix, _suffix(block)
+    prefix, suffix = block.prefix, block.suffix
     rests = []
     for node in block.nodes:
         name = node.name.rpartition("/")[2]

@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from seqgen.ir.graph import Node
+from seqgen.ir.types import TensorType
 from seqgen.naming import class_name, identifier
 from seqgen.render import Source
-from seqgen.targets.blocks import Block, Kind, Number, Path, numbers, stage_of, suffix_of
+from seqgen.targets.blocks import Block, Kind, Number, Path, numbers, stage_of
 from seqgen.targets.modules import Call, Class, Step, add_node
 from seqgen.targets.varying import varying
 
@@ -137,10 +138,7 @@ class Repeats:
                 add_node(steps, _with_numbers(items, parameters))  # type: ignore[arg-type]
             else:
                 steps.append(self._inner(kind, place, parameters))
-        called = {
-            node.name: _without(first.prefix, node.source.rpartition("/")[2])
-            for node in first.nodes
-        }
+        called = {node.name: _called(first, node) for node in first.nodes}
         return self._classes.finished(
             name, steps, names, first.taken, (first.last,), arguments, called
         )
@@ -163,8 +161,10 @@ class Repeats:
         first = kind.uses[0].items[place]
         assert isinstance(first, Block)
         given = [parameters.stand_in(values) for _, values in self._columns(blocks)]
-        attribute = identifier(_leaf(first, kind.uses[0].prefix), self._taken_within(kind, place))
-        return self._step([first], attribute, self._spelled(first.kind, given))
+        attribute = identifier(_leaf(first, kind.uses[0]), self._taken_within(kind, place))
+        step = self._step([first], attribute, self._spelled(first.kind, given))
+        lasts = [block.last for block in blocks if isinstance(block, Block)]
+        return replace(step, given=(replace(first.last, type=_common_type(lasts)),))
 
     def _taken_within(self, kind: Kind, place: int) -> set[str]:
         """Attributes of a class that come before one of its blocks."""
@@ -172,7 +172,7 @@ class Repeats:
         taken = set(self._names(first).values())
         for item in first.items[:place]:
             if isinstance(item, Block):
-                taken.add(identifier(_leaf(item, first.prefix), taken))
+                taken.add(identifier(_leaf(item, first), taken))
         return taken
 
     def _names(self, block: Block) -> dict[str, str]:
@@ -181,7 +181,7 @@ class Repeats:
         for item in block.items:
             if isinstance(item, Node) and self._classes.is_module(item):
                 part = f"_{item.part}" if item.part else ""
-                leaf = _without(block.prefix, item.source.rpartition("/")[2]) + part
+                leaf = _called(block, item) + part
                 names[item.name] = identifier(leaf, names.values())
         return names
 
@@ -197,7 +197,8 @@ class Repeats:
             leaf = f"{stage_of(first).strip('_') or 'block'}s"
             made = f"nn.Sequential({', '.join(self._parts(blocks))})"
         else:
-            leaf = first.prefix or _plain(first.last.source.rpartition("/")[2])
+            leaf = _plain(first.suffix) or first.prefix
+            leaf = leaf or _plain(first.last.source.rpartition("/")[2])
             made = self._made_by(first)
         attribute = identifier(leaf, attributes)
         attributes.add(attribute)
@@ -310,29 +311,34 @@ def _with_numbers(nodes: Sequence[Node], parameters: Parameters) -> Node:
             setattr(layer, str(name), (value,) * len(old) if isinstance(old, tuple) else value)
     if ("pads",) in made:
         pads = ((made["pads",],) * 2,) * len(first.pads or ())  # type: ignore[assignment]
+    return replace(first, layer=layer, weights=weights, pads=pads, type=_common_type(nodes))
+
+
+def _common_type(nodes: Sequence[Node]) -> TensorType:
+    """The type of what nodes give, with names of axes for sizes that differ."""
+    kind = nodes[0].type
     sizes = zip(*(node.type.shape for node in nodes), strict=True)
     shape = tuple(
         column[0] if len(set(column)) == 1 else axis
-        for column, axis in zip(sizes, first.type.axes, strict=True)
+        for column, axis in zip(sizes, kind.axes, strict=True)
     )
-    return replace(
-        first, layer=layer, weights=weights, pads=pads, type=replace(first.type, shape=shape)
-    )
+    return replace(kind, shape=shape)
 
 
 def title_of(block: Block) -> str:
     """What blocks of a kind are called: after the names within, or what they consist of."""
     adds = [node for node in block.nodes if node.kind == "Add"]
     shortcut = bool(adds) and block.taken[0] in adds[-1].inputs
-    words = re.sub(r"\d+", "", stage_of(block))
     last = block.last.source.rpartition("/")[2]
+    if last.endswith(f"_{block.suffix}"):
+        return re.sub(r"_?\d+", "", last.removesuffix(f"_{block.suffix}"))
+    words = re.sub(r"\d+", "", stage_of(block))
     if words and not block.kind.whole and last.startswith(f"{block.prefix}_"):
         # A piece of what is called so: it is called after what it gives.
         return f"{words}_{_plain(last[len(block.prefix) + 1 :])}"
     if words:
         return f"residual_{words}" if shortcut else words
-    suffix = suffix_of([node.source.rpartition("/")[2] for node in block.nodes])
-    own = last.removesuffix(f"_{suffix}") if suffix else re.sub(r"_?\d+$", "", last)
+    own = re.sub(r"_?\d+$", "", last)
     if own not in (last, getattr(block.last.layer, "auto_name", last)):
         return own
     kinds = dict.fromkeys(node.kind for node in block.nodes if node.weights)
@@ -354,10 +360,21 @@ def _plain(leaf: str) -> str:
     return re.sub(r"_\d+$", "", leaf)
 
 
-def _leaf(block: Block, prefix: str) -> str:
+def _called(block: Block, node: Node) -> str:
+    """What a layer of a block is called in the class of that."""
+    leaf = node.source.rpartition("/")[2]
+    if block.suffix:
+        own = leaf.removesuffix(f"_{block.suffix}")
+        return own if own != leaf else _plain(leaf)
+    return _without(block.prefix, leaf)
+
+
+def _leaf(block: Block, around: Block) -> str:
     """What a block is called in the class around."""
+    if block.suffix and block.suffix != around.suffix:
+        return _plain(block.suffix)
     own = block.prefix or next(block.nodes).source.rpartition("/")[2]
-    if own == prefix:
+    if own == around.prefix:
         # A piece of what is called so.
         own = block.last.source.rpartition("/")[2]
-    return _without(prefix, own)
+    return _without(around.prefix, own)

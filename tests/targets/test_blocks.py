@@ -92,7 +92,8 @@ def nested() -> seqgen.Sequential:
 def piece(x: Tensor, name: str, size: int) -> Tensor:
     """Layers whose names end with that of the piece."""
     for step in (1, 2):
-        x = layers.Conv2D(4, size, padding="same", name=f"conv_{step}_{name}")(layers.ReLU()(x))
+        conv = layers.Conv2D(x.shape[-1], size, padding="same", name=f"conv_{step}_{name}")
+        x = conv(layers.ReLU()(x))
         x = layers.BatchNormalization(name=f"bn_{step}_{name}")(x)
     return x
 
@@ -101,8 +102,9 @@ def cells() -> seqgen.Model:
     """Cells that take the results of two cells and adjust the older one."""
     inputs = older = x = seqgen.Input((8, 8, 4))
     for cell in range(1, 6):
-        p = layers.Conv2D(4, 1, name=f"adjust_{cell}")(layers.ReLU()(older))
-        h = layers.Conv2D(4, 1, name=f"squeeze_{cell}")(layers.ReLU()(x))
+        channels = 4 if cell < 4 else 6
+        p = layers.Conv2D(channels, 1, name=f"adjust_{cell}")(layers.ReLU()(older))
+        h = layers.Conv2D(channels, 1, name=f"squeeze_{cell}")(layers.ReLU()(x))
         left = [piece(h, f"left1_{cell}", 3), piece(p, f"right1_{cell}", 5)]
         left = layers.Add(name=f"add_1_{cell}")(left)
         right = layers.Add(name=f"add_2_{cell}")([piece(left, f"left2_{cell}", 3), p])
@@ -119,9 +121,18 @@ MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
         'load(f"{module}.conv_1", f"{layer}_1_conv", CONV2D)',
     ],
     densenet: ["*(Block(channels) for channels in range(4, 19, 3))"],
-    inception: ["class ConvNorm(nn.Module):", "for module, number in (", "conv2d_{number}"],
+    inception: [
+        "class ConvNorm(nn.Module):",
+        "for module, number in (",
+        "conv2d_{number}",
+    ],
     separable: ["nn.Dropout(rate)", "self.bn.eval()", "DEPTHWISE = {"],
-    cells: ["class Concat(nn.Module):", "re_lu_1 = Bn2(kernel_size=5, padding=2)"],
+    cells: [
+        "class Concat(nn.Module):",
+        "self.right1 = Bn(channels, kernel_size=5, padding=2)",
+        "right1 = self.right1(x)  # (N, channels, 8, 8)",
+        'load(f"{module}.right1.bn_1", f"bn_1_right1_{number}", BATCH_NORMALIZATION)',
+    ],
     extractor: ["class ConvBlock(nn.Module):"],
     nested: ["class HeadResnet(nn.Module):", '("resnet.conv2_blocks.0", "resnet.conv2_block1"),'],
 }
