@@ -10,7 +10,7 @@ from seqgen.ir.graph import Node
 from seqgen.ir.types import TensorType
 from seqgen.naming import class_name, identifier
 from seqgen.render import Source
-from seqgen.targets.blocks import Block, Kind, Number, Path, numbers, stage_of
+from seqgen.targets.blocks import Block, Kind, Number, Path, numbers, stage_of, stems_of
 from seqgen.targets.modules import Call, Class, Step, add_node
 from seqgen.targets.varying import varying
 
@@ -125,6 +125,9 @@ class Repeats:
         for number, use in enumerate(kind.uses):
             self._given[use] = tuple(values[number] for values in parameters.values.values())
         name = class_name(title_of(first), ())
+        if name in self._classes.taken and name[-1].isdigit():
+            # The number is that of the layers, which says something: `Block8`.
+            name += "Part"
         while name in self._classes.taken:
             # Another kind of the same name: `Block2`.
             number = re.search(r"\d*$", name)
@@ -330,7 +333,7 @@ def title_of(block: Block) -> str:
     adds = [node for node in block.nodes if node.kind == "Add"]
     shortcut = bool(adds) and block.taken[0] in adds[-1].inputs
     last = block.last.source.rpartition("/")[2]
-    if last.endswith(f"_{block.suffix}"):
+    if block.suffix and last.endswith(f"_{block.suffix}"):
         return re.sub(r"_?\d+", "", last.removesuffix(f"_{block.suffix}"))
     words = re.sub(r"\d+", "", stage_of(block))
     if words and not block.kind.whole and last.startswith(f"{block.prefix}_"):
@@ -341,8 +344,19 @@ def title_of(block: Block) -> str:
     own = re.sub(r"_?\d+$", "", last)
     if own not in (last, getattr(block.last.layer, "auto_name", last)):
         return own
+    stages = {_stage(use.last) for use in block.kind.uses}
+    if len(stages) == 1 and stages != {""}:
+        # The last layer is called after a block that names within do not speak of: `block35`.
+        return stages.pop()
     kinds = dict.fromkeys(node.kind for node in block.nodes if node.weights)
     return "".join(WORDS.get(kind, re.sub(r"\dD$", "", kind)) for kind in kinds) or "Block"
+
+
+def _stage(node: Node) -> str:
+    """What the name of a layer begins with, up to the last but one of its numbers: `block35`."""
+    leaf = node.source.rpartition("/")[2]
+    *stages, _ = ["", *stems_of(leaf)] if leaf != getattr(node.layer, "auto_name", leaf) else [""]
+    return stages[-1] if stages else ""
 
 
 def _without(prefix: str, leaf: str) -> str:
