@@ -185,6 +185,9 @@ def _continues(before: Item, item: Item, model: Model, readers: dict[str, list[N
     """Whether an item is a block that takes what the one before gives, as nothing else does."""
     if not isinstance(before, Block) or not isinstance(item, Block):
         return False
+    # A stack takes one value.
+    if len(before.taken) > 1:
+        return False
     given = before.last.name
     own = {node.name for node in item.nodes}
     alone = given not in model.outputs and all(node.name in own for node in readers[given])

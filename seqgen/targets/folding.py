@@ -178,6 +178,10 @@ class Folding:
                 use.items = tuple(self._with_blocks(kind, use.items, own))
         return True
 
+    def part(self, row: Row) -> Sequence[Item]:
+        """The items of a row."""
+        return self.all_of(row.owner)[row.start : row.end + 1]
+
     def is_all(self, row: Row) -> bool:
         """Whether a row is all that is in the blocks of a kind."""
         return row.owner is not None and row.end - row.start + 1 == len(row.owner.uses[0].items)
@@ -241,24 +245,24 @@ def _unnamed_best(folding: Folding, groups: list[list[Row]], least: int) -> list
     best: tuple[int, list[Row]] = (0, [])
     costs = {owner: [*map(folding.cost, folding.all_of(owner))] for owner in (None, *folding.kinds)}
     for group in groups:
-        rows = _apart(group)
-        whole, *others = [row for row in rows if folding.is_all(row)] or [None]
-        if others:
+        most = _saved(_apart(group), costs[group[0].owner])
+        # The class of what is all of a block is there already.
+        whole = next((row for row in group if folding.is_all(row)), None)
+        overhead, needed = (OVERHEAD, LEAST_SAVED_BY_USE) if whole else (0, least)
+        if most + overhead < max(needed, best[0] + 1) or not _is_enough(folding.part(group[0])):
             continue
-        saved = _saved(rows, costs[rows[0].owner])
-        needed = least
-        if whole:
-            # Its class is there already.
-            saved, needed = saved + OVERHEAD, LEAST_SAVED_BY_USE
-        if saved >= needed and saved > best[0] and _can_stand(folding, rows):
+        rows = _apart([row for row in group if not _cuts(_names(folding.part(row)))])
+        if len(rows) < 2 or (whole and not _is_one(whole, rows, folding)):
+            continue
+        saved = _saved(rows, costs[rows[0].owner]) + overhead
+        if saved >= max(needed, best[0] + 1):
             best = saved, rows
     return best[1]
 
 
-def _can_stand(folding: Folding, rows: list[Row]) -> bool:
-    """Whether rows may be blocks by what is in them and by the names of each."""
-    parts = [folding.all_of(row.owner)[row.start : row.end + 1] for row in rows]
-    return _is_enough(parts[0]) and not any(_cuts(_names(part)) for part in parts)
+def _is_one(whole: Row, rows: list[Row], folding: Folding) -> bool:
+    """Whether one row alone is all of a block."""
+    return [row for row in rows if folding.is_all(row)] == [whole]
 
 
 def _apart(group: list[Row]) -> list[Row]:
@@ -289,10 +293,23 @@ def _trust(items: Sequence[Item], rows: list[Row]) -> float:
         return 0
     if not all(_is_whole(items, prefix, row) for prefix, row in zip(prefixes, rows, strict=True)):
         return 0
+    if any(_begins_otherwise(part, own) for part, own in zip(parts, prefixes, strict=True)):
+        return 0
     # Each may be a part of a larger one that has a name: `block3_sepconv1` of `block3`.
     outer = {re.sub(r"_?[^_]*$", "", prefix) for prefix in prefixes}
     inner = len(outer) == len(rows) and all(re.search(r"\d[a-z]?$", stem) for stem in outer)
     return 0.75 if inner else 1.5
+
+
+def _begins_otherwise(items: Sequence[Item], prefix: str) -> bool:
+    """Whether some names begin with another prefix of the same kind, thus are of another part."""
+    stems = {stem for name in _names(items) for stem in stems_of(name)}
+    return any(_kind_of(stem) == _kind_of(prefix) for stem in stems - {prefix})
+
+
+def _kind_of(stem: str) -> str:
+    """What a beginning of names has in common with those of other parts."""
+    return re.sub(r"\d+[a-z]?", "0", stem)
 
 
 def _is_enough(items: Sequence[Item]) -> bool:
@@ -314,7 +331,7 @@ def _cuts(names: Collection[str]) -> bool:
     counts = Counter(stem for name in names for stem in stems_of(name))
     alike: dict[str, list[str]] = {}
     for stem in counts:
-        alike.setdefault(re.sub(r"\d+[a-z]?", "0", stem), []).append(stem)
+        alike.setdefault(_kind_of(stem), []).append(stem)
     return any(
         len(stems) > 1 and sum(counts[stem] for stem in stems) * 5 >= len(names) * 3
         for stems in alike.values()

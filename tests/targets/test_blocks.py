@@ -112,6 +112,43 @@ def cells() -> seqgen.Model:
     return seqgen.Model(inputs, layers.GlobalAveragePooling2D()(x), name="cells")
 
 
+def preactivated() -> seqgen.Model:
+    """Blocks that normalize what they take, or a branch of that alone."""
+    inputs = x = seqgen.Input((16, 16, 4))
+    for stage, count in enumerate((3, 4, 5), 2):
+        for block in range(1, count + 1):
+            name = f"conv{stage}_block{block}"
+            stride = 2 if block == count else 1
+            y = layers.ReLU(name=f"{name}_preact_relu")(norm(x, f"{name}_preact"))
+            if block == 1:
+                x = layers.Conv2D(8, 1, name=f"{name}_0_conv")(y)
+            elif stride == 2:
+                x = layers.MaxPooling2D(1, strides=2)(x)
+            y = layers.Conv2D(4, 1, use_bias=False, name=f"{name}_1_conv")(y)
+            y = layers.ReLU(name=f"{name}_1_relu")(norm(y, f"{name}_1"))
+            window = {"padding": "same", "strides": stride, "use_bias": False}
+            y = layers.Conv2D(4, 3, name=f"{name}_2_conv", **window)(y)
+            y = layers.ReLU(name=f"{name}_2_relu")(norm(y, f"{name}_2"))
+            y = layers.Conv2D(8, 1, name=f"{name}_3_conv")(y)
+            x = layers.Add(name=f"{name}_out")([x, y])
+    return seqgen.Model(inputs, layers.GlobalAveragePooling2D()(x), name="preactivated")
+
+
+def skipping() -> seqgen.Model:
+    """Stages whose first block takes what the stage before was given, too."""
+    inputs = older = x = seqgen.Input((8, 8, 4))
+    for stage in range(1, 5):
+        given = x
+        for block in range(1, 4):
+            name = f"stage{stage}_block{block}"
+            y = layers.Conv2D(4, 3, padding="same", name=f"{name}_conv")(x)
+            y = layers.ReLU(name=f"{name}_relu")(norm(y, name))
+            y = layers.Conv2D(4, 1, name=f"{name}_project")(y)
+            x = layers.Add(name=f"{name}_add")([older if block == 1 else x, y])
+        older = given
+    return seqgen.Model(inputs, layers.GlobalAveragePooling2D()(x), name="skipping")
+
+
 MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
     resnet: [
         "def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:",
@@ -133,6 +170,8 @@ MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
         "right1 = self.right1(x)  # (N, channels, 8, 8)",
         'load(f"{module}.right1.bn_1", f"bn_1_right1_{number}", BATCH_NORMALIZATION)',
     ],
+    preactivated: ["class ConvBlock(nn.Module):"],
+    skipping: ["self.stage2_block1 = ", "x = self.stage2_block1(x, "],
     extractor: ["class ConvBlock(nn.Module):"],
     nested: ["class HeadResnet(nn.Module):", '("resnet.conv2_blocks.0", "resnet.conv2_block1"),'],
 }
