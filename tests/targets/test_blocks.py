@@ -170,8 +170,8 @@ MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
         "right1 = self.right1(x)  # (N, channels, 8, 8)",
         'load(f"{module}.right1.bn_1", f"bn_1_right1_{number}", BATCH_NORMALIZATION)',
     ],
-    preactivated: ["class ConvBlock(nn.Module):"],
-    skipping: ["self.stage2_block1 = ", "x = self.stage2_block1(x, "],
+    preactivated: ["*(ResidualConvBlock() for _ in range(3)), ConvBlock2()"],
+    skipping: ["self.stage2_block1 = ", "x = self.stage2_block1(y, x)"],
     extractor: ["class ConvBlock(nn.Module):"],
     nested: ["class HeadResnet(nn.Module):", '("resnet.conv2_blocks.0", "resnet.conv2_block1"),'],
 }

@@ -136,6 +136,7 @@ MODELS: dict[Callable[[], seqgen.Model], list[str]] = {
         "def concat(x: str, y: str, number: int, re_lu: int)",
         "*concat('concat_3', 'concat_4', 5, 32),",
     ],
+    test_blocks.preactivated: ["def conv_block("],
     test_blocks.extractor: ["def conv_block("],
     test_blocks.nested: ["'conv3_block1', strides=", "return within('resnet', nodes, 'input_layer"],
     twice_within: ["*head(),", "*outer(),", "return within('outer', nodes, 'input_layer"],
