@@ -22,11 +22,6 @@ from seqgen.layers.recurrent import (
 )
 from seqgen.layers.spatial import _Windowed
 
-FROZEN = (
-    "Keras does not tell its cell that the layer is frozen, and would train it; leave trainable "
-    "true"
-)
-
 
 class _ConvLSTMCell(
     _Seeded, _Constrained, _Regularized, _Forgetting, _Gated, _Windows, _Windowed, _Dilated, _Cell
@@ -115,8 +110,6 @@ class _ConvLSTM(
         return TensorType(shape, axis_names(len(shape), self.data_format), x.dtype)
 
     def output_type(self, x: TensorType) -> TensorType:
-        if not self.trainable:
-            raise self.fault(FROZEN, "trainable")
         self.weight_types(x)
         self.check_time(x)
         state = computed(self, self.cell.state_type(self.step_type(x)))

@@ -96,16 +96,6 @@ ONNX_ROWS = {
 }
 
 
-def frozen_heads(node: Node) -> str | None:
-    """Why Keras cannot say an attention that is not trained."""
-    if not isinstance(node.layer, _Heads) or node.trainable:
-        return None
-    return (
-        "cannot say trainable=False, with which Keras trains the projections all the same; leave "
-        "it out, and set `trainable` of each of the layer's weights when the model is made"
-    )
-
-
 def einsum_in_bfloat16(node: Node) -> str | None:
     """Why ONNX cannot say a projection of heads."""
     if isinstance(node.layer, _Heads) and node.type.dtype == "bfloat16":

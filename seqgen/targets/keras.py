@@ -27,8 +27,8 @@ from seqgen.passes.names import name_inputs
 from seqgen.passes.spectral import freeze_wrapped
 from seqgen.render import Macros, Source, literal
 from seqgen.targets import keras_training
-from seqgen.targets.attention import frozen_heads
 from seqgen.targets.base import Target
+from seqgen.targets.freezing import frozen_later, is_frozen_later
 from seqgen.targets.keras_models import Parts, Statement, is_operation
 
 MODULES = {
@@ -74,6 +74,8 @@ def call_arguments(layer: Layer) -> tuple[list[Any], list[tuple[str, Any]]]:
     fields = {field.name: field for field in dataclasses.fields(layer)}
     required = [name for name, f in fields.items() if f.default is dataclasses.MISSING]
     given = {name: layer.kinds[name].brief(value) for name, value in layer.arguments().items()}
+    if is_frozen_later(layer):
+        del given["trainable"]
     return [given.pop(name) for name in required], list(given.items())
 
 
@@ -183,6 +185,7 @@ def page(target: Target, model: Model, macros: Macros) -> dict[str, Any]:
         "functions": functions,
         "function": function,
         "layer_for": plain_layer_for,
+        "frozen": frozen_later(model),
         "adapted": [
             node.name.split("/") for node in model.layers if is_adapted(node) and not node.same_as
         ],
@@ -203,6 +206,5 @@ KERAS = Target(
         "is_operation": is_operation,
         "operation_arguments": operation_arguments,
     },
-    limits=(frozen_heads,),
     page=page,
 )

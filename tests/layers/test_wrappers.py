@@ -86,8 +86,7 @@ def test_keras_program(make: Any, frozen: bool, tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     model = make(seqgen)
     for layer in model.layers:
-        # Keras itself cannot say of this one that it is frozen.
-        layer.trainable = not frozen or type(layer).__name__ == "ConvLSTM2D"
+        layer.trainable = not frozen
     seqgen.generate(model, tmp_path, targets=("keras",))
     model.save_weights(tmp_path / "weights.safetensors")
     program: dict[str, Any] = {}
