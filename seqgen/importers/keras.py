@@ -12,6 +12,7 @@ from seqgen.errors import MismatchError, SeqgenError, UnsupportedError
 from seqgen.importers.archive import LONGEST_JSON, Archive, parse_json
 from seqgen.importers.config import SHARED, spec_of
 from seqgen.importers.hdf5 import hdf5_model, numbers_only, stored
+from seqgen.layers.base import Layer
 from seqgen.layers.state import Variable
 from seqgen.spec.container import Container
 from seqgen.spec.files import from_plain, is_hdf5
@@ -100,6 +101,17 @@ def _check_apart(made: Whole, found: dict[int, Any]) -> None:
                 )
 
 
+def _check_trained(layer: Layer, weights: list[Any]) -> None:
+    """Refuse a layer of which Keras trains something else than its config says."""
+    for own, variable in zip(layer.variables, weights, strict=True):
+        if own.trainable != variable.trainable:
+            said, does = ("trains", "does not") if own.trainable else ("freezes", "trains it")
+            raise UnsupportedError(
+                f"{layer.label}: the layer {said} its weights, but '{own.path}' {does}; set "
+                "`trainable` of the whole layer, once it is built, or of none of its parts"
+            )
+
+
 def _pairs(made: Container, model: Any) -> Iterator[tuple[Variable, Any]]:
     """The variables of a spec, each with that of the live model."""
     layers = {layer.name: layer for layer in model.layers}
@@ -113,4 +125,5 @@ def _pairs(made: Container, model: Any) -> Iterator[tuple[Variable, Any]]:
             if shapes != expected:
                 message = f"expected weights of shapes {expected}, received {shapes}"
                 raise MismatchError(f"{item.label}: {message}")
+            _check_trained(item, weights)
             yield from zip(item.variables, weights, strict=True)

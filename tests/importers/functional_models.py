@@ -131,6 +131,16 @@ def frozen_base() -> Any:
     return keras.Model(entry, layers.Dense(3)(base(entry)), name="frozen_base")
 
 
+def frozen_attention() -> Any:
+    entry = keras.Input((5, 4))
+    heads = layers.MultiHeadAttention(2, 3, name="heads")
+    steps = layers.Bidirectional(layers.ConvLSTM1D(2, 2), name="steps")
+    x = steps(layers.Reshape((5, 4, 1))(heads(entry, entry)))
+    model = keras.Model(entry, layers.Dense(3)(x), name="frozen_attention")
+    heads.trainable = steps.trainable = False
+    return model
+
+
 def shared_with_a_model_within() -> Any:
     shared = layers.Dense(4, name="shared")
     inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="own"), shared], name="inner")
@@ -203,6 +213,7 @@ MODELS: list[Callable[[], Any]] = [
     from_the_middle,
     in_a_mode,
     frozen_base,
+    frozen_attention,
     same_classes,
     sequences,
     masked,

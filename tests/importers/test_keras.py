@@ -262,7 +262,21 @@ def unbuilt() -> Any:
     return keras.Sequential([layers.Dense(2)])
 
 
+def frozen_too_early() -> Any:
+    """Its constructor does not freeze what stands within."""
+    steps = layers.TimeDistributed(layers.Dense(3, name="own"), trainable=False, name="steps")
+    return keras.Sequential([keras.Input((5, 4)), steps])
+
+
+def frozen_in_part() -> Any:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="some")])
+    model.layers[0].bias.trainable = False
+    return model
+
+
 REFUSED = [
+    (frozen_too_early, ["'steps'", "freezes its weights, but 'steps/own/kernel'", "once it is"]),
+    (frozen_in_part, ["'some'", "trains its weights, but 'some/bias' does not"]),
     (lambda_layer, ["Lambda", "never run", "Custom 'mine'"]),
     (subclassed, ["only Sequential and functional", "Subclassed"]),
     (all_in_a_graph, ["'code'", "'deep'", "FFT2 'fft2", "Greater 'greater", "'memory'", "'mask'"]),
