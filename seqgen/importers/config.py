@@ -9,6 +9,7 @@ from seqgen.importers.objects import (
     MODELS,
     Plain,
     Refusals,
+    by_public_name,
     entry_of,
     is_graph,
     is_input,
@@ -21,7 +22,13 @@ from seqgen.importers.operations import is_operation
 from seqgen.layers import LAYERS
 from seqgen.layers.activation import FUNCTION_LAYERS
 from seqgen.layers.arguments import DTYPES, near_miss
-from seqgen.layers.objects import CONSTRAINTS, INITIALIZERS, REGULARIZERS
+from seqgen.layers.objects import (
+    CONSTRAINTS,
+    INITIALIZERS,
+    KERAS_2_HARD_SIGMOID,
+    PACKAGE,
+    REGULARIZERS,
+)
 
 OBJECTS = {**INITIALIZERS, **REGULARIZERS, **CONSTRAINTS}
 ACTIVATION_LAYERS = {layer: function for function, layer in FUNCTION_LAYERS.items()}
@@ -37,6 +44,9 @@ TOO_DEEP = "the config holds models within models deeper than seqgen reads"
 def _is_of_keras(item: Mapping[str, Any]) -> bool:
     """Whether a class is one of Keras and none of a user's own."""
     module, name = item.get("module"), item.get("registered_name")
+    if name == f"{PACKAGE}>{item['class_name']}":
+        # Programs write out what is private in Keras.
+        return True
     if module in PACKAGES:
         return not name
     return str(module).startswith(INTERNAL) and name in (None, item["class_name"])
@@ -61,6 +71,8 @@ class Translator:
         if not isinstance(value, Mapping) or "class_name" not in value:
             return value
         name, config = str(value["class_name"]), value.get("config")
+        if name == "function" and config == f"{PACKAGE}>{KERAS_2_HARD_SIGMOID}":
+            return KERAS_2_HARD_SIGMOID
         if name == "function" or not isinstance(config, Mapping):
             shown = str(config if name == "function" else name)[:80]
             self.refusals.add(f"{where}: '{shown}' is no object of Keras that seqgen knows")
@@ -127,7 +139,7 @@ class Translator:
         """An argument that is a layer, several, or none."""
         if isinstance(value, (list, tuple)):
             return [self._parts(item) for item in value]
-        return None if value is None else self.layer(value)
+        return None if value is None else self.layer(by_public_name(value))
 
     def _is_default(self, cls: Any, key: str, value: Any, defaults: Plain) -> bool:
         if key not in defaults:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seqgen.errors import SpecError, UnsupportedError
+from seqgen.layers.objects import PACKAGE
 
 Plain = dict[str, Any]
 GRAPHS = ("Functional", "Model")
@@ -71,13 +72,20 @@ def layers_of(config: Mapping[str, Any]) -> list[Any]:
     if not isinstance(layers, (list, tuple)):
         name = str(config.get("name"))[:80]
         raise SpecError(f"model '{name}': its config holds no list of layers")
-    return [_by_public_name(item) for item in layers]
+    return [by_public_name(item) for item in layers]
 
 
-def _by_public_name(item: Any) -> Any:
-    if is_object(item) and item["class_name"] in PUBLIC_NAMES:
-        return {**item, "class_name": PUBLIC_NAMES[item["class_name"]]}
-    return item
+def by_public_name(item: Any) -> Any:
+    """A layer's config with the name that specs have for its class."""
+    if not is_object(item):
+        return item
+    name = without_package(item["class_name"])
+    return {**item, "class_name": PUBLIC_NAMES.get(name, name)}
+
+
+def without_package(name: str) -> str:
+    """The name of a class or function, which files may say with the package of programs."""
+    return name.removeprefix(f"{PACKAGE}>")
 
 
 def entry_of(item: Any, refusals: Refusals) -> Plain:

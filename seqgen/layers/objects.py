@@ -55,6 +55,9 @@ ALPHA = (REAL, 1.0)
 AXIS = {"axis": (AXES, -1)}
 SLOPE = {"negative_slope": (REAL, 0.2)}
 
+# Under which Keras programs register what Keras has no public name for and they write out, so that
+# imports know it in files that they save.
+PACKAGE = "seqgen"
 # What Keras 2 called hard_sigmoid: 0.2 * x + 0.5 between 0 and 1. Keras 3 has no function for it.
 KERAS_2_HARD_SIGMOID = "hard_sigmoid_keras_2"
 # The names and defaults of keras.activations in Keras 3.15, and what models of Keras 2 need.
