@@ -55,14 +55,14 @@ def _is_of_keras(item: Mapping[str, Any]) -> bool:
 class Translator:
     """Turns configs into spec items.
 
-    Args:
+    Attributes:
         refusals: Takes what cannot be said.
         dtype: The policy of the whole model.
     """
 
     def __init__(self, refusals: Refusals, dtype: str | None) -> None:
         self.refusals = refusals
-        self._dtype = dtype
+        self.dtype = dtype
 
     def value(self, value: Any, where: str) -> Any:
         """An argument: a plain value, or an object of Keras by name, or several."""
@@ -116,8 +116,8 @@ class Translator:
     def arguments(self, cls: Any, config: Plain, label: str) -> Plain:
         """The arguments of a layer's config."""
         policy = policy_of(config.pop("dtype", None))
-        if policy is not None and policy != self._dtype:
-            self.refusals.add(f"{label}: dtype policy '{policy}' in a model of '{self._dtype}'")
+        if policy is not None and policy != self.dtype:
+            self.refusals.add(f"{label}: dtype policy '{policy}' in a model of '{self.dtype}'")
         defaults = cls.defaults()
         translated = {
             key: (
@@ -168,7 +168,7 @@ class Translator:
         """A Sequential's input, from the InputLayer or from what it was built with."""
         layers = layers_of(config)
         if layers and is_input(layers[0]):
-            return entry_of(layers[0], self.refusals)
+            return entry_of(layers[0], self.refusals, self.dtype)
         batch_shape = config.get("build_input_shape")
         if not isinstance(batch_shape, (list, tuple)) or len(batch_shape) < 2:
             raise UnsupportedError(

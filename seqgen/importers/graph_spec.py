@@ -58,7 +58,8 @@ def graph_spec(config: Mapping[str, Any], translator: "Translator") -> Plain:
         SpecError: The config is damaged.
     """
     graph = ConfigGraph(config)
-    entries = [entry_of(graph.entries[name], translator.refusals) for name in graph.inputs]
+    said = translator.refusals, translator.dtype
+    entries = [entry_of(graph.entries[name], *said) for name in graph.inputs]
     spec: Plain = {"name": config.get("name")}
     if len(entries) == 1:
         spec["input"] = entries[0]

@@ -88,8 +88,8 @@ def without_package(name: str) -> str:
     return name.removeprefix(f"{PACKAGE}>")
 
 
-def entry_of(item: Any, refusals: Refusals) -> Plain:
-    """An InputLayer as the input of a spec."""
+def entry_of(item: Any, refusals: Refusals, dtype: str | None) -> Plain:
+    """An InputLayer as the input of a spec, without the dtype if that is the model's own."""
     config = item["config"]
     label = label_of(item)
     for flag in FLAGS:
@@ -100,8 +100,9 @@ def entry_of(item: Any, refusals: Refusals) -> Plain:
         raise SpecError(f"{label}: its config holds no shape")
     batch, *shape = batch_shape
     said = {"shape": shape, "batch_size": batch, "name": config.get("name")}
-    dtype = policy_of(config.get("dtype"))
-    return {key: value for key, value in {**said, "dtype": dtype}.items() if value is not None}
+    own = policy_of(config.get("dtype"))
+    said["dtype"] = None if own == dtype else own
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def policy_of(value: Any) -> str | None:
