@@ -38,6 +38,7 @@ def infer(
         SpecError: The layer does not fit its inputs.
     """
     layer.check_count(len(xs))
+    _check_booleans(layer, xs)
     output = named_sizes(layer.output_type(*xs), path)
     prefix = path.replace("/", ".")
     weights = tuple(
@@ -45,6 +46,13 @@ def infer(
         for weight in layer.weight_types(*xs)
     )
     return output, weights
+
+
+def _check_booleans(layer: Layer, xs: tuple[TensorType, ...]) -> None:
+    for place, x in enumerate(xs):
+        if x.dtype == "bool" and place not in layer.boolean_inputs:
+            message = "expected numbers, received booleans, which are an attention_mask only"
+            raise layer.fault(f"{message}; give the input another dtype")
 
 
 def named_sizes(x: TensorType, path: str) -> TensorType:

@@ -162,6 +162,7 @@ class _Heads(_Attention):
     inputs = (2, 4)
     ports = ("query", "value", "key", "attention_mask")
     keyword_ports = ("attention_mask",)
+    boolean_inputs = (3,)
     stand_ins: ClassVar[dict[str, str]] = {"key": "value"}
 
     @property

@@ -89,6 +89,7 @@ class Concatenate(Operation, merging.Concatenate):
 
 class _Moving(Operation):
     layout = "spec"
+    boolean_inputs = (0,)
 
 
 class Reshape(_Moving):
@@ -181,6 +182,7 @@ class Matmul(_Moving):
 
     tensors = ports = ("x1", "x2")
     inputs = (2, 2)
+    boolean_inputs = ()
 
     def output_type(self, *xs: TensorType) -> TensorType:
         check_floating(self, xs)
@@ -198,6 +200,8 @@ class Matmul(_Moving):
 
 class GetItem(Operation):
     """Slices of `x`, as between brackets."""
+
+    boolean_inputs = (0,)
 
     key: Key = arg(KEY)
 

@@ -105,6 +105,7 @@ class Layer(Stateful):
         inputs: The fewest and the most tensors that the layer takes.
         ports: Names of the tensors that a call takes by place; empty where it takes one, or a list.
         keyword_ports: Those of them that Keras takes by name only.
+        boolean_inputs: The places of the tensors that may be booleans.
         stand_ins: Which port's tensor stands for one that is left out before another.
         call_arguments: What a call of the layer takes besides tensors, `training` aside.
     """
@@ -124,6 +125,7 @@ class Layer(Stateful):
     inputs: ClassVar[tuple[int, int]] = (1, 1)
     ports: ClassVar[tuple[str, ...]] = ()
     keyword_ports: ClassVar[tuple[str, ...]] = ()
+    boolean_inputs: ClassVar[tuple[int, ...]] = ()
     stand_ins: ClassVar[dict[str, str]] = {}
     call_arguments: ClassVar[dict[str, Kind]] = {}
     kinds: ClassVar[dict[str, Kind]] = {}

@@ -11,7 +11,7 @@ from seqgen.spec.operators import Operators
 from seqgen.spec.tensors import Tensor
 
 INPUT_NAME = "input_layer"
-INPUT_DTYPES = (*DTYPES, "int32", "int64")
+INPUT_DTYPES = (*DTYPES, "int32", "int64", "bool")
 SHAPE = open_sizes(1, "a sequence of positive integers, null for a size left open")
 DTYPE = optional(choice(*INPUT_DTYPES))
 BATCH_SIZE = optional(POSITIVE)

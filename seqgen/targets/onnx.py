@@ -83,6 +83,7 @@ ELEM_TYPES = {
     "bfloat16": "BFLOAT16",
     "int32": "INT32",
     "int64": "INT64",
+    "bool": "BOOL",
 }
 
 CONV = {

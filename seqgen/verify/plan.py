@@ -1,7 +1,7 @@
 """What is fed to the programs: inputs of several sizes, seeds, and the spec for the oracle."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -163,16 +163,27 @@ def batch_sizes(graph: Model) -> tuple[int, ...]:
     return (size,) * max(least, masks.count(size) if masked else 0)
 
 
-def _concrete(graph: Model, start: int, alike: bool) -> tuple[tuple[int, ...], ...]:
+# What the open axes of several inputs have in common that have the same size: nothing, so that
+# swapped ones show, or where layers want that, the name, or that they are open (a mask of steps
+# has them where others have features).
+ALIKE: tuple[Callable[[str, str], str], ...] = (
+    lambda entry, axis: f"{entry}.{axis}",
+    lambda entry, axis: axis,
+    lambda entry, axis: "",
+)
+
+
+def _concrete(
+    graph: Model, start: int, alike: Callable[[str, str], str]
+) -> tuple[tuple[int, ...], ...]:
     """Shapes of the inputs in which open axes have sizes from one on, another each.
 
     Args:
         graph: The model.
         start: Place of the first size to take.
-        alike: Whether axes of the same name have the same size in all inputs.
+        alike: What the axes of an input have in common that have the same size.
     """
     sizes = itertools.cycle(OPEN_SIZES[start:])
-    # Axes get different sizes, so that swapped ones show.
     chosen: dict[str, int] = {}
     shapes = []
     for entry in graph.inputs:
@@ -182,7 +193,7 @@ def _concrete(graph: Model, start: int, alike: bool) -> tuple[tuple[int, ...], .
             if isinstance(size, int):
                 shape.append(size)
                 continue
-            key = axis if alike else f"{entry}.{axis}"
+            key = alike(entry, axis)
             if key not in chosen:
                 chosen[key] = next(sizes)
             shape.append(chosen[key])
@@ -192,7 +203,7 @@ def _concrete(graph: Model, start: int, alike: bool) -> tuple[tuple[int, ...], .
 
 def input_sizes(graph: Model) -> list[tuple[tuple[int, ...], ...]]:
     """Two sets of shapes of the inputs that fit the model, those of open axes another each time."""
-    for alike in (False, True) if len(graph.inputs) > 1 else (False,):
+    for alike in ALIKE if len(graph.inputs) > 1 else ALIKE[:1]:
         candidates = (_concrete(graph, start, alike) for start in range(len(OPEN_SIZES)))
         fitting = (shapes for shapes in candidates if fits(graph, shapes))
         found = list(itertools.islice(fitting, 2))
@@ -231,7 +242,7 @@ def spreads_nan(graph: Model) -> bool:
 
 
 def inputs(graph: Model, seed: int, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
-    """An array for each shape: normal values, or integers where the model takes them.
+    """An array for each shape: normal values, or integers or booleans where the model takes them.
 
     Where a layer makes a mask of them, they have steps to be masked.
     """
@@ -242,7 +253,9 @@ def inputs(graph: Model, seed: int, shapes: list[tuple[int, ...]]) -> list[np.nd
     def draw(number: int, shape: tuple[int, ...]) -> np.ndarray:
         name = graph.inputs[number % len(graph.inputs)]
         entry, maker = graph.by_name[name].type, makers[name]
-        if entry.dtype.startswith("int") or isinstance(maker, Embedding):
+        if entry.dtype == "bool":
+            x = rng.integers(0, 2, shape).astype(bool)
+        elif entry.dtype.startswith("int") or isinstance(maker, Embedding):
             x = rng.integers(0, integer_limit(graph), shape).astype(entry.dtype)
         else:
             # Values of float32 in every dtype, so that all dtypes compute the same thing.
