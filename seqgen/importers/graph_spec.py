@@ -163,7 +163,10 @@ class _Writer:
         """An operation of keras.ops, and what it reads."""
         item = self._graph.items[call.layer]
         try:
-            made = operation(item["class_name"], item["config"], call.args, call.kwargs)
+            made = operation(
+                *(item["class_name"], item["config"]),
+                *(call.args, call.kwargs, self._translator.dtype),
+            )
         except UnsupportedError as error:
             self._refuse(call, str(error))
             return {}, NOTHING

@@ -9,6 +9,8 @@ them).
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from seqgen.errors import SpecError, UnsupportedError
 from seqgen.importers.objects import is_object
 from seqgen.layers import find_layer
@@ -17,6 +19,9 @@ from seqgen.layers.objects import to_snake_case
 from seqgen.layers.operations import Operation
 
 MODULE = "keras.src.ops"
+# The dtypes that NumPy knows and Python's numbers are wider than.
+SHORTENED = ("float16", "float32")
+ARRAYS = ("__numpy__", "__tensor__")
 
 
 class Call(NamedTuple):
@@ -43,6 +48,7 @@ def operation(
     config: Mapping[str, Any],
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
+    dtype: str | None,
 ) -> Call:
     """An operation of a config as a spec has it.
 
@@ -51,6 +57,7 @@ def operation(
         config: Its own config.
         args: What its inbound node has by place.
         kwargs: What its inbound node has by name.
+        dtype: That of the model.
 
     Raises:
         UnsupportedError: There is no such operation here, or it cannot say an argument.
@@ -68,7 +75,7 @@ def operation(
         elif isinstance(value, (list, tuple)) and value and all(map(_is_tensor, value)):
             tensors += value
         else:
-            arguments[key] = _constant(value)
+            arguments[key] = _constant(value, dtype)
     try:
         made = kind.from_arguments(arguments)
     except SpecError as error:
@@ -80,14 +87,29 @@ def _is_tensor(value: Any) -> bool:
     return is_object(value) and value["class_name"] == "__keras_tensor__"
 
 
-def _constant(value: Any) -> Any:
+def _shortest(value: Any, dtype: str) -> Any:
+    """Numbers of an array as short as its dtype has them: 0.1, and not 0.10000000149011612."""
+    if isinstance(value, (list, tuple)):
+        return [_shortest(item, dtype) for item in value]
+    narrow = isinstance(value, float) and dtype in SHORTENED
+    return float(str(np.dtype(dtype).type(value))) if narrow else value
+
+
+def _constant(value: Any, dtype: str | None) -> Any:
     """A value of a config that is no tensor; slices and `...` have a form of their own there."""
     if isinstance(value, (list, tuple)):
-        return [_constant(item) for item in value]
+        return [_constant(item, dtype) for item in value]
     if not isinstance(value, Mapping):
         return value
     if is_object(value) and value["class_name"] == "__slice__":
         return slice(*(value["config"].get(key) for key in ("start", "stop", "step")))
     if value.get("class_name") == "__ellipsis__":
         return ...
+    if is_object(value) and value["class_name"] in ARRAYS:
+        own = value["config"].get("dtype")
+        if own != dtype:
+            # Keras would go on in the wider one of the two.
+            message = f"expected an array of {dtype}, as the model has it, received one of {own}"
+            raise UnsupportedError(message)
+        return _shortest(value["config"].get("value"), own)
     raise UnsupportedError(f"expected a tensor or a number, received {short(dict(value))}")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from seqgen.ir.types import Permutation, TensorType
+from seqgen.ir.types import Dim, Permutation, TensorType
 from seqgen.layers.arguments import DTYPES
 from seqgen.layers.base import Layer
 from seqgen.layers.objects import AXIS_ACTIVATIONS, Named
@@ -67,3 +67,9 @@ def computed(layer: Layer, x: TensorType) -> TensorType:
     if layer.dtype is None and x.dtype in DTYPES:
         return x
     return replace(x, dtype=layer.dtype or "float32")
+
+
+def spreads(shape: tuple[int, ...], over: tuple[Dim | None, ...]) -> bool:
+    """Whether an array of this shape can be repeated to another shape, aligned at the end."""
+    aligned = zip(shape[::-1], over[::-1], strict=False)
+    return len(shape) <= len(over) and all(size in (1, given) for size, given in aligned)

@@ -7,12 +7,22 @@ from typing import Any, ClassVar
 
 from seqgen.errors import Fault
 from seqgen.ir.types import Dim, TensorType
-from seqgen.layers.arguments import BOOLEAN, DTYPES, INTEGER, REAL, arg, optional
-from seqgen.layers.axes import activated
+from seqgen.layers.arguments import (
+    BOOLEAN,
+    DTYPES,
+    INTEGER,
+    NUMBERS,
+    REAL,
+    arg,
+    optional,
+    shape_of,
+)
+from seqgen.layers.axes import activated, spreads
 from seqgen.layers.base import Layer
 from seqgen.layers.objects import ACTIVATION, NAME, Named, to_snake_case
 
 CONSTANT = optional(REAL)
+CONSTANTS = optional(NUMBERS)
 
 
 class Operation(Layer, registered=False):
@@ -139,15 +149,38 @@ def _common(sizes: tuple[Dim | None, ...]) -> Dim | None:
     return fixed.pop() if fixed else known.pop() if len(known) == 1 else None
 
 
-class Add(_OfTwo):
+class _WithArrays(_OfTwo):
+    """One whose number may be an array, which lies along the last axes, as in NumPy."""
+
+    x1: Any = arg(CONSTANTS, None, kw_only=True)
+    x2: Any = arg(CONSTANTS, None, kw_only=True)
+
+    @property
+    def array(self) -> str | None:
+        """The operand that is an array; None if there is none."""
+        return next((name for name in self.tensors if shape_of(getattr(self, name))), None)
+
+    @property
+    def any_order(self) -> bool:
+        """Not with an array, which tells features apart."""
+        return super().any_order and self.array is None
+
+    def output_type(self, *xs: TensorType) -> TensorType:
+        if self.array is not None and not spreads(shape_of(getattr(self, self.array)), xs[0].shape):
+            message = f"expected an array that repeats to {xs[0].keras_shape}, received one of "
+            raise self.fault(f"{message}{shape_of(getattr(self, self.array))}", self.array)
+        return super().output_type(*xs)
+
+
+class Add(_WithArrays):
     """The sum."""
 
 
-class Subtract(_OfTwo):
+class Subtract(_WithArrays):
     """The first without the second."""
 
 
-class Multiply(_OfTwo):
+class Multiply(_WithArrays):
     """The product."""
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from seqgen.errors import Fault
 from seqgen.ir.types import Permutation, TensorType
 from seqgen.layers.arguments import AXES, BOOLEAN, NUMBERS, Kind, arg, optional, shape_of
-from seqgen.layers.axes import computed, known_sizes, positions
+from seqgen.layers.axes import computed, known_sizes, positions, spreads
 from seqgen.layers.base import Layer, Weight
 from seqgen.layers.objects import Named
 
@@ -38,12 +38,6 @@ KEPT_AXES = Kind(
 )
 
 
-def _spreads(shape: tuple[int, ...], over: tuple[Any, ...]) -> bool:
-    """Whether an array of this shape can be repeated to another shape, aligned at the end."""
-    aligned = zip(shape[::-1], over[::-1], strict=False)
-    return len(shape) <= len(over) and all(size in (1, given) for size, given in aligned)
-
-
 def _nested(values: Any) -> Any:
     return tuple(map(_nested, values)) if isinstance(values, list) else values
 
@@ -64,7 +58,7 @@ class Rescaling(Layer):
     def output_type(self, x: TensorType) -> TensorType:
         for name in ("scale", "offset"):
             shape = shape_of(getattr(self, name))
-            if not _spreads(shape, x.shape):
+            if not spreads(shape, x.shape):
                 message = f"expected an array that repeats to {x.keras_shape}, received one of "
                 raise self.fault(f"{message}{shape}", name)
         return computed(self, x)
@@ -122,7 +116,7 @@ class Normalization(Layer):
 
     def output_type(self, x: TensorType) -> TensorType:
         sizes = tuple(self.kept(x).values())
-        if self.mean is not None and not _spreads(shape_of(self.mean), sizes):
+        if self.mean is not None and not spreads(shape_of(self.mean), sizes):
             message = f"expected an array that repeats to {sizes}, received {shape_of(self.mean)}"
             raise self.fault(message, "mean")
         return computed(self, x)

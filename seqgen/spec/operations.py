@@ -37,11 +37,22 @@ def apply(kind: type[Operation], *values: Any, **given: Any) -> Any:
     if not read:
         received = ", ".join(short(value) for value in taken.values()) or "nothing"
         raise SpecError(Fault(f"expected symbolic tensors, received {received}", None, kind.kind))
+    dtype = next(iter(read.values()))[0].dtype
+    for key in taken.keys() - read.keys():
+        _check_array(taken[key], dtype, key, kind.kind)
     try:
         made = kind.from_arguments({k: v for k, v in taken.items() if k not in read})
     except SpecError as error:
         raise error.at(layer=kind.kind) from None
     return call(made, tuple(tensor for found in read.values() for tensor in found), {})
+
+
+def _check_array(value: Any, dtype: str, argument: str, label: str) -> None:
+    """Refuse an array of another dtype than the tensor: Keras would go on in the wider one."""
+    own = getattr(value, "dtype", dtype)
+    if getattr(value, "shape", ()) and str(own) != dtype:
+        message = f"expected an array of {dtype}, as the tensor has it, received one of {own}"
+        raise SpecError(Fault(message, argument, label))
 
 
 def _bound(

@@ -8,6 +8,7 @@ from typing import Any
 from seqgen.errors import SpecError
 from seqgen.ir.graph import Model, Node
 from seqgen.layers.activation import FUNCTION_LAYERS
+from seqgen.layers.arguments import shape_of
 from seqgen.layers.base import LAYERS, Layer
 from seqgen.layers.merging import Concatenate
 from seqgen.layers.objects import (
@@ -29,6 +30,7 @@ from seqgen.passes.spectral import freeze_wrapped
 from seqgen.render import Macros, Source, literal
 from seqgen.targets import keras_training
 from seqgen.targets.base import Target
+from seqgen.targets.constants import listed
 from seqgen.targets.freezing import frozen_later, is_frozen_later
 from seqgen.targets.keras_models import Parts, Statement, is_operation
 
@@ -80,18 +82,27 @@ def call_arguments(layer: Layer) -> tuple[list[Any], list[tuple[str, Any]]]:
     return [given.pop(name) for name in required], list(given.items())
 
 
-def operation_arguments(layer: Operation, reads: Sequence[str]) -> tuple[list[Any], list[Any]]:
+def operation_arguments(node: Node, reads: Sequence[str]) -> tuple[list[Any], list[Any]]:
     """Arguments of an operation as a call gives them: by place, and those that need their name.
 
     Args:
-        layer: The operation.
+        node: The operation.
         reads: The variables that it takes.
     """
+    layer: Operation = node.layer
     positional, named = call_arguments(layer)
     left = [f"[{', '.join(reads)}]"] if layer.takes_list else list(reads)
     numbers = (getattr(layer, name, None) for name in layer.tensors)
-    operands = [Source(left.pop(0)) if number is None else number for number in numbers]
+    dtype = node.type.dtype
+    operands = [Source(left.pop(0)) if n is None else _constant(n, dtype) for n in numbers]
     return operands + positional, [(k, v) for k, v in named if k not in layer.tensors]
+
+
+def _constant(value: Any, dtype: str) -> Any:
+    """A number, or an array of the dtype of what stands beside it, which Keras has to be told."""
+    if not shape_of(value):
+        return value
+    return Source(f"keras.ops.array({literal(listed(value))}, dtype={literal(dtype)})")
 
 
 def may_clash(model: Model) -> bool:

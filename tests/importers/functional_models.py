@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 
@@ -193,7 +194,7 @@ def by_keyword() -> Any:
 def operations() -> Any:
     entry = keras.Input((4,))
     x = layers.Dense(4)(entry)
-    x = keras.ops.relu(x * 0.5 + entry)
+    x = keras.ops.relu(x * 0.5 + entry) - np.array([0.5, 0.25, 2.0, 1.0], "float32")
     return keras.Model(entry, [x[:, :2], 1.0 - x], name="operations")
 
 

@@ -274,7 +274,17 @@ def frozen_in_part() -> Any:
     return model
 
 
+def with_wider_array() -> Any:
+    entry = keras.Input((4, 2))
+    x = keras.ops.add(entry, np.array([0.5, 0.25]))
+    return keras.Model(entry, layers.Dense(2)(x))
+
+
 REFUSED = [
+    (
+        with_wider_array,
+        ["Add 'add", "an array of float32, as the model has it, received one of float64"],
+    ),
     (frozen_too_early, ["'steps'", "freezes its weights, but 'steps/own/kernel'", "once it is"]),
     (frozen_in_part, ["'some'", "trains its weights, but 'some/bias' does not"]),
     (lambda_layer, ["Lambda", "never run", "Custom 'mine'"]),

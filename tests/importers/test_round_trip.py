@@ -53,7 +53,7 @@ def layer_stack(*layers: Any) -> Any:
     return seqgen.load({"seqgen": 1, "input": [6, 4], "layers": list(layers)})
 
 
-# With what Keras has no public name for, which programs write out.
+# With what Keras has no public name for, which programs write out, and with an array.
 WRITTEN = {
     "convnext": lambda: seqgen.from_keras(
         ConvNeXt((1, 1, 1, 1), (8, 12, 16, 20), input_shape=(32, 32, 3), weights=None, classes=5)
@@ -67,6 +67,14 @@ WRITTEN = {
                 {"Dense": {"units": 4, "activation": "hard_sigmoid_keras_2", "name": "x"}},
                 {"CustomScaleLayer": {"scale": 0.17, "from": ["input_layer", "x"]}},
             ],
+        }
+    ),
+    "array": lambda: seqgen.load(
+        {
+            "seqgen": 1,
+            "name": "array",
+            "input": [4],
+            "graph": [{"ops.subtract": {"x1": [0.1, 0.2, 0.3, 0.7], "name": "subtract"}}],
         }
     ),
     "stack": lambda: layer_stack(
@@ -84,7 +92,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("suffix", ["keras", "h5"])
 @pytest.mark.parametrize("name", WRITTEN)
-def test_written_out_classes_come_back(name: str, suffix: str, tmp_path: Path) -> None:
+def test_what_is_written_out_comes_back(name: str, suffix: str, tmp_path: Path) -> None:
     program = program_of(WRITTEN[name](), tmp_path / "first")
     model = built(program)
     path = tmp_path / f"model.{suffix}"

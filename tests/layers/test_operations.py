@@ -49,7 +49,12 @@ def of_keras(name: str, shapes: list[Any], arguments: dict[str, Any]) -> Any:
     if name == "get_item":
         arguments = {"key": eval(f"np.index_exp[{arguments['key']}]")}
     ports = [port for port in kind.tensors if port not in arguments]
-    return getattr(keras.ops, name)(**dict(zip(ports, inputs, strict=True)), **arguments)
+    operands = dict(zip(ports, inputs, strict=True))
+    for port in set(kind.tensors) - set(ports):
+        # Keras takes arrays here, and no lists.
+        given = arguments[port]
+        operands[port] = np.array(given, "float32") if isinstance(given, list) else given
+    return getattr(keras.ops, name)(**{**arguments, **operands})
 
 
 def test_every_operation_has_cases() -> None:
@@ -91,7 +96,7 @@ def test_configs_of_keras(name: str, shapes: list[Any], arguments: dict[str, Any
     model = keras.Model(keras.utils.get_source_inputs(theirs), theirs)
     (item,) = filter(is_operation, json.loads(model.to_json())["config"]["layers"])
     node = item["inbound_nodes"][0]
-    found = operation(item["class_name"], item["config"], node["args"], node["kwargs"])
+    found = operation(item["class_name"], item["config"], node["args"], node["kwargs"], "float32")
     layer = LAYERS[f"ops.{name}"].from_arguments(arguments)
     assert found.name == f"ops.{name}"
     assert len(found.tensors) == len(shapes)
@@ -107,7 +112,7 @@ def test_configs_that_cannot_be_said() -> None:
         ("Max", {"name": "max", "axis": 1, "initial": 2.0}, [tensor], "operand of ops.maximum"),
     ):
         with pytest.raises(UnsupportedError, match=words):
-            operation(class_name, config, args, {})
+            operation(class_name, config, args, {}, "float32")
 
 
 @pytest.mark.parametrize(("name", "shapes", "arguments", "words"), table("refused"))

@@ -66,11 +66,12 @@ def test_names_are_counted_with_those_of_layers() -> None:
 
 
 def test_one_operation_of_everything() -> None:
-    x, y = seqgen.Input((4, 6)), seqgen.Input((4, 6), name="y")
+    x, y = entries = seqgen.Input((4, 6)), seqgen.Input((4, 6), name="y")
+    x = x * np.float32([1, 2, 3, -1, 0.1, 0.7])
     z = 2 ** ((x + y) * 0.5 - 1) / (1 + abs(-y)) + ops.relu(x)
     z = ops.mean(z @ ops.transpose(y, (0, 2, 1)), axis=-1, keepdims=True) + x[:, ::-1, 1:2]
     z = ops.concatenate([z, ops.softmax(x, axis=1), ops.multiply(x1=2.0, x2=x)], axis=-1)
-    model = seqgen.Model([x, y], layers.Dense(3)(z))
+    model = seqgen.Model(entries, layers.Dense(3)(z))
     assert seqgen.verify(model, seeds=1, exporters=False).ok
     assert seqgen.Model.from_dict(model.to_dict()).to_dict() == model.to_dict()
 
@@ -78,8 +79,9 @@ def test_one_operation_of_everything() -> None:
 @pytest.mark.parametrize(
     ("express", "words"),
     [
-        (lambda x: x * np.ones(4), "x2.*expected a number"),
-        (lambda x: np.ones(4) * x, "x1.*expected a number"),
+        (lambda x: x * np.ones(4), "x2.*an array of float32.*one of float64"),
+        (lambda x: np.arange(4) - x, "x1.*an array of float32.*one of int64"),
+        (lambda x: x / np.ones(4, "float32"), "x2.*expected a number"),
         (lambda x: x + "1", "x2.*expected a number"),
         (lambda x: x @ 2, "matmul"),
         (lambda x: x[0], "slices"),

@@ -70,7 +70,12 @@ class Operation:
         """The result; it is the same in every mode."""
         if self._ports:
             named = dict(zip(self._ports, tensors, strict=True))
-            return self._function(**named, **self._arguments)
+            arrays = {
+                name: np.array(value, keras.backend.standardize_dtype(tensors[0].dtype))
+                for name, value in self._arguments.items()
+                if isinstance(value, tuple)
+            }
+            return self._function(**named, **{**self._arguments, **arrays})
         return self._function(*tensors, **self._arguments)
 
     def _flatten_layers(self) -> list[Any]:
