@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from seqgen.errors import Fault, SpecError
+from seqgen.errors import Fault, SpecError, UnsupportedError
 from seqgen.importers.objects import (
     MODELS,
     Plain,
@@ -205,11 +205,16 @@ class ConfigGraph:
             self.calls[call.key] = call
 
     def _check(self, made: Made, layer: str | None = None) -> None:
-        """Raise a `SpecError` if there is no such tensor."""
+        """Raise a `SeqgenError` if there is no such tensor, or none that a spec can say."""
         reader = "an output of the model" if layer is None else "it"
         if made.layer in self.entries and made[1:] == (0, 0):
             return
         key = (made.layer, made.call)
+        if key in self.calls and made.index > 0 and not is_graph(self.items[made.layer]):
+            raise UnsupportedError(
+                f"{self.label}: {reader} reads result {made.index} of '{made.layer[:80]}', and a "
+                "layer of a spec gives one result: no states, no attention scores, no parts"
+            )
         if key not in self.calls or not 0 <= made.index < self._counts[made.layer]:
             shown = f"['{made.layer[:80]}', {made.call}, {made.index}]"
             raise self.fault(f"{reader} refers to {shown}, a tensor that no layer makes", layer)

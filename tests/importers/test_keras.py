@@ -280,7 +280,21 @@ def with_wider_array() -> Any:
     return keras.Model(entry, layers.Dense(2)(x))
 
 
+def with_states() -> Any:
+    entry = keras.Input((4, 2))
+    x, state, _ = layers.LSTM(3, return_state=True, name="memory")(entry)
+    return keras.Model(entry, layers.Add()([x, state]))
+
+
+def with_scores() -> Any:
+    entry = keras.Input((4, 2))
+    heads = layers.MultiHeadAttention(2, 3, name="heads")
+    return keras.Model(entry, heads(entry, entry, return_attention_scores=True))
+
+
 REFUSED = [
+    (with_states, ["reads result 1 of 'memory'", "no states"]),
+    (with_scores, ["an output of the model reads result 1 of 'heads'", "no attention scores"]),
     (
         with_wider_array,
         ["Add 'add", "an array of float32, as the model has it, received one of float64"],
