@@ -7,6 +7,7 @@ from typing import Any
 
 from seqgen.errors import Fault, SpecError
 from seqgen.ir.types import TensorType, axis_names
+from seqgen.layers.applications import LayerScale, StochasticDepth
 from seqgen.layers.arguments import (
     Kind,
     arg,
@@ -189,6 +190,12 @@ class TimeDistributed(Layer):
     def check(self) -> tuple[Fault, ...]:
         if keeps_states([self.layer]):
             message = "a state that stays would go from each step to the next; leave it out"
+            return (Fault(message, "layer"),)
+        if isinstance(self.layer, LayerScale | StochasticDepth):
+            kind = type(self.layer).__name__
+            message = (
+                f"Keras asks {kind} for a shape that it does not know; put it into a Sequential"
+            )
             return (Fault(message, "layer"),)
         return ()
 
