@@ -102,7 +102,13 @@ def forget() -> None:
         return
     # Where Keras itself finds it.
     from tensorflow.python.eager import context
+    from tensorflow.python.framework import ops
 
+    # It keeps each graph of a training step, too, by the gradients that the graph makes itself
+    # (tensorflow/python/ops/custom_gradient.py), and every search for garbage walks over them.
+    gradients = ops.gradient_registry._registry
+    for name in [name for name in gradients if name.startswith("CustomGradient-")]:
+        del gradients[name]
     with mock.patch.object(context.context(), "clear_kernel_cache"):
         keras.backend.clear_session()
 
