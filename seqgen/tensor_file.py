@@ -36,7 +36,7 @@ NAMES = {code: name for name, code in CODES.items()}
 LONGEST_HEADER = 100_000_000
 MOST_AXES = 64
 # Elements that are read at a time: so few that what is done with them finds them in the cache.
-BLOCK = 2**17
+BLOCK = 2**16
 
 # Fills a flat array with the elements of another one from an index on.
 Read = Callable[[int, np.ndarray], None]
