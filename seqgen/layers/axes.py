@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from seqgen.ir.types import Dim, Permutation, TensorType
-from seqgen.layers.arguments import DTYPES
+from seqgen.layers.arguments import DTYPES, shape_of
 from seqgen.layers.base import Layer
 from seqgen.layers.objects import AXIS_ACTIVATIONS, Named
 
@@ -73,3 +73,15 @@ def spreads(shape: tuple[int, ...], over: tuple[Dim | None, ...]) -> bool:
     """Whether an array of this shape can be repeated to another shape, aligned at the end."""
     aligned = zip(shape[::-1], over[::-1], strict=False)
     return len(shape) <= len(over) and all(size in (1, given) for size, given in aligned)
+
+
+def check_spreads(layer: Layer, argument: str, x: TensorType) -> None:
+    """Check that a number or an array among a layer's arguments can be repeated to its input.
+
+    Raises:
+        SpecError: It cannot.
+    """
+    shape = shape_of(getattr(layer, argument))
+    if not spreads(shape, x.shape):
+        message = f"expected an array that repeats to {x.keras_shape}, received one of {shape}"
+        raise layer.fault(message, argument)

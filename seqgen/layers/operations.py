@@ -17,7 +17,7 @@ from seqgen.layers.arguments import (
     optional,
     shape_of,
 )
-from seqgen.layers.axes import activated, spreads
+from seqgen.layers.axes import activated, check_spreads
 from seqgen.layers.base import Layer
 from seqgen.layers.objects import ACTIVATION, NAME, Named, to_snake_case
 
@@ -166,9 +166,8 @@ class _WithArrays(_OfTwo):
         return super().any_order and self.array is None
 
     def output_type(self, *xs: TensorType) -> TensorType:
-        if self.array is not None and not spreads(shape_of(getattr(self, self.array)), xs[0].shape):
-            message = f"expected an array that repeats to {xs[0].keras_shape}, received one of "
-            raise self.fault(f"{message}{shape_of(getattr(self, self.array))}", self.array)
+        if self.array is not None:
+            check_spreads(self, self.array, xs[0])
         return super().output_type(*xs)
 
 

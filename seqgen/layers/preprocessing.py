@@ -10,7 +10,7 @@ import numpy as np
 from seqgen.errors import Fault
 from seqgen.ir.types import Permutation, TensorType
 from seqgen.layers.arguments import AXES, BOOLEAN, NUMBERS, Kind, arg, optional, shape_of
-from seqgen.layers.axes import computed, known_sizes, positions, spreads
+from seqgen.layers.axes import check_spreads, computed, known_sizes, positions, spreads
 from seqgen.layers.base import Layer, Weight
 from seqgen.layers.objects import Named
 
@@ -57,10 +57,7 @@ class Rescaling(Layer):
 
     def output_type(self, x: TensorType) -> TensorType:
         for name in ("scale", "offset"):
-            shape = shape_of(getattr(self, name))
-            if not spreads(shape, x.shape):
-                message = f"expected an array that repeats to {x.keras_shape}, received one of "
-                raise self.fault(f"{message}{shape}", name)
+            check_spreads(self, name, x)
         return computed(self, x)
 
     def relayout(self, perm: Permutation) -> "Rescaling":

@@ -154,8 +154,8 @@ def batch_sizes(graph: Model) -> tuple[int, ...]:
     sizes = [graph.by_name[entry].type.shape[0] for entry in graph.inputs]
     size = next((size for size in sizes if isinstance(size, int)), None)
     if size is None:
-        chosen = masks.BATCHES if masked else BATCHES
-        while not _taken_for_bias(graph).isdisjoint(chosen):
+        chosen, wrong = masks.BATCHES if masked else BATCHES, _taken_for_bias(graph)
+        while not wrong.isdisjoint(chosen):
             chosen = tuple(size + len(chosen) for size in chosen)
         return chosen
     stateful = keeps_states(node.layer for node in graph.layers)
